@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/* The way in: which node serves, when to refill, and what can be said of it. */
+#include "allocator.h"
+
+static struct cache *cache_of(const struct allocator *a, int nid)
+{
+	return nid >= 0 && (unsigned int)nid < a->nr_nodes ? a->caches[nid] : NULL;
+}
+
+void allocator_destroy(struct allocator *a)
+{
+	unsigned int n;
+
+	for (n = 0; a->caches && n < a->nr_nodes; n++) {
+		if (!a->caches[n])
+			continue;
+		cache_destroy(a->caches[n]);
+		kfree(a->caches[n]);
+	}
+	kfree(a->caches);
+	a->caches = NULL;
+	table_destroy(&a->table);
+}
+
+int allocator_init(struct allocator *a, const struct um_host_ops *ops, void *host,
+		   unsigned int nr_nodes, unsigned long nr_pfns)
+{
+	unsigned int n;
+	int err;
+
+	memset(a, 0, sizeof(*a));
+	if (nr_pfns > MAGAZINE_MAX_PFN)
+		return -E2BIG;
+	a->ops = ops;
+	a->host = host;
+	a->nr_nodes = nr_nodes;
+	err = table_init(&a->table, nr_pfns);
+	if (err)
+		return err;
+	a->caches = kzalloc(nr_nodes * sizeof(struct cache *), GFP_KERNEL);
+	err = a->caches ? 0 : -ENOMEM;
+	for (n = 0; !err && n < nr_nodes; n++) {
+		a->caches[n] = kzalloc(sizeof(struct cache), GFP_KERNEL);
+		err = a->caches[n] ? cache_init(a->caches[n], a, (int)n) : -ENOMEM;
+	}
+	if (err)
+		allocator_destroy(a);
+	return err;
+}
+
+/* From one node, taking more from the system if need be. */
+static int alloc_on(struct cache *c, unsigned int order, unsigned int flags,
+		    unsigned long want, unsigned long *pfn)
+{
+	unsigned long seen;
+	int err;
+
+	for (;;) {
+		seen = READ_ONCE(c->refills);
+		if (!cache_alloc(c, order, flags, pfn))
+			return 0;
+		if (flags & UM_NOWAIT && !UM_BROKEN(UM_BREAK_CONTEXT))
+			return -ENOMEM;
+		err = cache_refill(c, order, want, seen);
+		if (err)
+			return err;
+	}
+}
+
+static int alloc_from(struct allocator *a, int nid, unsigned int order,
+		      unsigned int flags, unsigned long want, unsigned long *pfn)
+{
+	struct cache *c = cache_of(a, nid);
+	int err, n = nid;
+
+	if (unlikely(!c || order > BLOCK_ORDER))
+		return -EINVAL;
+	err = alloc_on(c, order, flags, want, pfn);
+	if (likely(!err))
+		return 0;
+	if (!(flags & UM_THISNODE)) {
+		for (n = a->ops->nearest_node(a->host, nid, -1); n >= 0 && err;
+		     n = a->ops->nearest_node(a->host, nid, n))
+			if (n != nid && cache_of(a, n))
+				err = alloc_on(cache_of(a, n), order, flags, want, pfn);
+	}
+	if (err)
+		cache_count(c, STAT_FAILURES, 1);
+	return err;
+}
+
+int allocator_alloc(struct allocator *a, int nid, unsigned int order,
+		    unsigned int flags, unsigned long *pfn)
+{
+	return alloc_from(a, nid, order, flags, 1UL << order, pfn);
+}
+
+unsigned long allocator_alloc_bulk(struct allocator *a, int nid, unsigned int flags,
+				   unsigned long nr, unsigned long *pfns)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++)
+		if (alloc_from(a, nid, 0, flags, nr - i, &pfns[i]))
+			break;
+	return i;
+}
+
+int allocator_free(struct allocator *a, unsigned long pfn, unsigned int order)
+{
+	struct block *b = table_lookup(&a->table, pfn);
+
+	if (unlikely(!b || !(READ_ONCE(b->flags) & BLOCK_LIVE) || order > BLOCK_ORDER ||
+		     pfn & ((1UL << order) - 1))) {
+		WARN_ONCE(1, "unmapped: broken: free of pfn %#lx, order %u: never allocated",
+			  pfn, order);
+		return -EINVAL;
+	}
+	return cache_free(a->caches[b->nid], b, pfn, order);
+}
+
+void allocator_drain_cpu(struct allocator *a)
+{
+	unsigned int n;
+
+	for (n = 0; n < a->nr_nodes; n++)
+		if (a->caches[n])
+			cache_drain_cpu(a->caches[n]);
+}
+
+unsigned long allocator_shrink(struct allocator *a, int nid, unsigned long nr,
+			       unsigned int flags)
+{
+	unsigned long done = 0;
+	unsigned int n;
+
+	if (nid >= 0)
+		return cache_of(a, nid) ? cache_shrink(cache_of(a, nid), nr, flags) : 0;
+	for (n = 0; n < a->nr_nodes && done < nr; n++)
+		if (a->caches[n])
+			done += cache_shrink(a->caches[n], nr - done, flags);
+	return done;
+}
+
+unsigned long allocator_shrinkable(struct allocator *a, int nid)
+{
+	unsigned long pages = 0;
+	unsigned int n;
+
+	if (nid >= 0)
+		return cache_of(a, nid) ? cache_shrinkable(cache_of(a, nid)) : 0;
+	for (n = 0; n < a->nr_nodes; n++)
+		if (a->caches[n])
+			pages += cache_shrinkable(a->caches[n]);
+	return pages;
+}

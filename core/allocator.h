@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * The allocator as its hosts see it: a cache for each node, and the table that
+ * finds the block of a page.
+ */
+#ifndef UM_ALLOCATOR_H
+#define UM_ALLOCATOR_H
+
+#include "cache.h"
+
+struct allocator {
+	const struct um_host_ops *ops;
+	void *host;
+	struct table table;
+	unsigned int nr_nodes;
+	struct cache **caches;		/* by node; NULL for one without memory */
+};
+
+/**
+ * allocator_init - an empty allocator
+ * @nr_nodes:	nodes are 0 to @nr_nodes - 1
+ * @nr_pfns:	one more than the highest pfn that get() will return
+ *
+ * Return: 0, -ENOMEM, or -E2BIG for more memory than a magazine can name.
+ * May sleep.
+ */
+int allocator_init(struct allocator *a, const struct um_host_ops *ops, void *host,
+		   unsigned int nr_nodes, unsigned long nr_pfns);
+
+/*
+ * All pages must have been freed and released (allocator_shrink()); what is
+ * still out remains absent for good.  May sleep.
+ */
+void allocator_destroy(struct allocator *a);
+
+/**
+ * allocator_alloc - 2^@order contiguous, naturally aligned, absent pages
+ * @nid:	the node to ask first
+ * @order:	0 to BLOCK_ORDER
+ * @flags:	UM_ZERO, UM_NOWAIT, UM_THISNODE
+ * @pfn:	receives the first page
+ *
+ * Context: any with UM_NOWAIT, else may sleep.
+ * Return: 0; -EINVAL for an order or node that there is not; -ENOMEM.
+ */
+int allocator_alloc(struct allocator *a, int nid, unsigned int order,
+		    unsigned int flags, unsigned long *pfn);
+
+/**
+ * allocator_alloc_bulk - many single pages, taken from the system together
+ *
+ * Return: how many were allocated, 0 to @nr; the rest of @pfns is untouched.
+ */
+unsigned long allocator_alloc_bulk(struct allocator *a, int nid, unsigned int flags,
+				   unsigned long nr, unsigned long *pfns);
+
+/**
+ * allocator_free - give pages back
+ *
+ * Pages may be freed in other orders than they were allocated in.
+ *
+ * Context: any.
+ * Return: 0, or -EINVAL for pages that the allocator has not handed out:
+ * then nothing was freed.
+ */
+int allocator_free(struct allocator *a, unsigned long pfn, unsigned int order);
+
+/* See cache_shrink(); @nid -1 is all nodes. */
+unsigned long allocator_shrink(struct allocator *a, int nid, unsigned long nr,
+			       unsigned int flags);
+unsigned long allocator_shrinkable(struct allocator *a, int nid);
+
+/* Empty the magazines of the CPU this runs on.  Any context. */
+void allocator_drain_cpu(struct allocator *a);
+
+/**
+ * struct allocator_report - what a node's cache holds
+ *
+ * Taken without stopping anybody: exact only when nothing else goes on.
+ */
+struct allocator_report {
+	unsigned long free[BLOCK_ORDER + 1];	/* free runs, by largest order */
+	unsigned long pages_free;		/* in blocks and magazines */
+	unsigned long pages_owned;
+	unsigned long whole;			/* blocks wholly owned and free */
+	unsigned long partial;			/* wholly owned, partly in use */
+	unsigned long full;			/* wholly owned, nothing free */
+	unsigned long fallback;			/* owned in part */
+	unsigned long stats[NR_CACHE_STATS];
+};
+
+void allocator_report(struct allocator *a, int nid, struct allocator_report *r);
+
+/**
+ * allocator_validate - check every structure against every other
+ *
+ * Context: nothing else may use the allocator meanwhile.
+ * Return: NULL, or what is wrong.
+ */
+const char *allocator_validate(struct allocator *a);
+
+#endif /* UM_ALLOCATOR_H */

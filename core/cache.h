@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * The cache of one node: its blocks, which of them serves next, and a magazine
+ * for each CPU.
+ *
+ * Order 0 is served from the CPU's magazine.  Everything else, and a magazine
+ * that is empty, is served from a block: first the one this CPU used last
+ * (its hint), then the best one, which is the one with the smallest free run
+ * that suffices, and among these the fullest.  So nearly full blocks fill up
+ * and nearly empty ones become empty and can be released.
+ *
+ * Blocks with free pages stand on lists by (largest free order, free pages in
+ * steps of 32); wholly free ones on a list of their own, longest idle first.
+ * The lists are hints: claims and frees change a block without the lock, and a
+ * block is moved when it is seen to stand on the wrong list.  The largest free
+ * order of a listed block may be less than its list says (then a claim fails
+ * and the block is moved), never more without somebody about to move it.
+ *
+ * Locks, outermost first: refill_lock (a mutex; get(), unmap(), flush() and
+ * heal() are called under it), lock (a spinlock, interrupts off).
+ */
+#ifndef UM_CACHE_H
+#define UM_CACHE_H
+
+#include "magazine.h"
+#include "table.h"
+
+#define FREE_STEP	32U			/* pages from list to list */
+#define NR_STEPS	(BLOCK_PAGES / FREE_STEP)
+#define LIST_WHOLE	(BLOCK_ORDER * NR_STEPS)
+#define NR_LISTS	(LIST_WHOLE + 1)
+
+/* The most that one refill takes, in blocks or pieces. */
+#define REFILL_MAX	32U
+/* A batch is halved for each of these that passes without a refill, in ns. */
+#define BATCH_DECAY	1000000000ULL
+
+enum cache_stat {
+	STAT_REFILLS,		/* times that memory was taken from the system */
+	STAT_FLUSHES,		/* flushes on all CPUs that the core asked for */
+	STAT_SPLITS_2M,		/* entries that an unmap split */
+	STAT_SPLITS_1G,
+	STAT_HEALS_2M,		/* and that were made whole again */
+	STAT_HEALS_1G,
+	STAT_BLOCKS_TAKEN,	/* whole blocks taken from the system */
+	STAT_BLOCKS_RELEASED,	/* and given back to it */
+	STAT_PIECES_TAKEN,	/* less than a block, as no block was free */
+	STAT_PAGES_RELEASED,	/* pages given back, in blocks or not */
+	STAT_FAILURES,		/* requests that could not be served */
+	STAT_QUARANTINED,	/* blocks found broken */
+	STAT_PAGES_OWNED,	/* pages of the cache now, free or in use */
+	NR_CACHE_STATS
+};
+
+struct cache_cpu {
+	u64 magazine;
+	struct block *hint;
+};
+
+struct cache {
+	struct allocator *allocator;
+	int nid;
+	bool any_dirty;			/* some block has or had dirty pages */
+	struct cache_cpu __percpu *cpu;
+
+	spinlock_t lock;		/* of all up to refill_lock */
+	struct list_head lists[NR_LISTS];
+	u32 occupied[BLOCK_ORDER];	/* per order: which lists are not empty */
+	unsigned long nr_whole;
+	unsigned long nr_fallback;	/* blocks owned in part */
+	unsigned long nr_unhealed;	/* not in use, and split by us */
+
+	struct mutex refill_lock;	/* of all below */
+	unsigned long refills;		/* read without the lock */
+	unsigned int batch;
+	u64 last_refill;
+
+	atomic_long_t stats[NR_CACHE_STATS];
+};
+
+int cache_init(struct cache *c, struct allocator *a, int nid);
+void cache_destroy(struct cache *c);
+
+/**
+ * cache_alloc - 2^@order pages from what the cache holds
+ *
+ * Return: 0 with *@pfn set, or -ENOMEM.  Any context.
+ */
+int cache_alloc(struct cache *c, unsigned int order, unsigned int flags,
+		unsigned long *pfn);
+
+/**
+ * cache_free - give 2^@order pages of block @b back to the cache
+ *
+ * Return: 0, or -EINVAL for pages that are not in use; then nothing is
+ * changed, or the block is quarantined.  Any context.
+ */
+int cache_free(struct cache *c, struct block *b, unsigned long pfn,
+	       unsigned int order);
+
+/* Empty the magazine of the CPU this runs on.  Any context. */
+void cache_drain_cpu(struct cache *c);
+
+/**
+ * cache_refill - take memory from the system
+ * @order:	what must be possible to allocate afterwards
+ * @want:	pages that the caller is going to ask for
+ * @seen:	c->refills as it was before the cache was found empty: when
+ *		somebody else has refilled it since, nothing is taken
+ *
+ * Return: 0, or -ENOMEM or the errno of unmap().  May sleep.
+ */
+int cache_refill(struct cache *c, unsigned int order, unsigned long want,
+		 unsigned long seen);
+
+/**
+ * cache_shrink - give free memory back to the system
+ * @nr:		pages to give back; whole blocks first, then pieces
+ * @flags:	UM_TRY: do not wait for a refill under way, which may be waiting
+ *		for us
+ *
+ * Return: pages given back.  May sleep.
+ */
+unsigned long cache_shrink(struct cache *c, unsigned long nr, unsigned int flags);
+
+/* Pages that cache_shrink() would give back now.  Any context. */
+unsigned long cache_shrinkable(struct cache *c);
+
+/* --- between cache.c, refill.c and shrink.c ------------------------------ */
+
+static inline void cache_count(struct cache *c, enum cache_stat stat, long n)
+{
+	atomic_long_add(n, &c->stats[stat]);
+}
+
+/* Move a block to the list where it belongs now; cache_update_locked() with
+ * the lock held.
+ */
+void cache_update(struct cache *c, struct block *b);
+void cache_update_locked(struct cache *c, struct block *b);
+void cache_unlist(struct cache *c, struct block *b);
+
+/* Never serve from this block again; it is not given back either. */
+void cache_quarantine(struct cache *c, struct block *b, const char *why);
+
+/* The masks of a block, made if there are none; NULL when out of memory. */
+struct block_masks *block_get_masks(struct block *b, gfp_t gfp);
+
+#endif /* UM_CACHE_H */

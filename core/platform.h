@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * All that the core needs from where it runs.
+ *
+ * The core is kernel C: it is written with the kernel's own names (atomic_t,
+ * list_head, spinlock_t, this_cpu_cmpxchg(), ...).  In the kernel those come
+ * from the kernel's headers; elsewhere platform_user.h defines the few that
+ * are used here, and is stricter about them than the kernel is.  Everything
+ * that touches memory or the direct map goes through struct um_host_ops.
+ *
+ * No file of the core includes anything but this header and the core's own.
+ */
+#ifndef UM_PLATFORM_H
+#define UM_PLATFORM_H
+
+#ifdef __KERNEL__
+#include "platform_kernel.h"
+#else
+#include "platform_user.h"
+#endif
+
+/* A block is what one PMD entry of the direct map covers, a region a PUD. */
+#define BLOCK_ORDER	9U
+#define BLOCK_PAGES	(1U << BLOCK_ORDER)
+#define REGION_BLOCKS	512U
+
+/* Request flags of the core; see struct um_host_ops for those of get(). */
+#define UM_ZERO		(1U << 0)	/* the pages must read as zero */
+#define UM_NOWAIT	(1U << 1)	/* only what the cache holds; any context */
+#define UM_THISNODE	(1U << 2)	/* no other node will do */
+#define UM_TRY		(1U << 3)	/* get(): give up rather than reclaim */
+
+/* What unmap() had to split, as bits of its return value. */
+#define UM_SPLIT_2M	(1 << 0)	/* a 2 MiB entry into 4 KiB entries */
+#define UM_SPLIT_1G	(1 << 1)	/* a 1 GiB entry into 2 MiB entries */
+
+struct allocator;
+
+/**
+ * struct um_host_ops - the machine under the core
+ * @get:	take 2^@order naturally aligned pages of node @nid from the
+ *		system, present in the direct map and zeroed.  @flags: UM_TRY.
+ *		Return: 0 with *@pfn set, or -ENOMEM.  May sleep.
+ * @put:	give 2^@order pages back to the system.  They are present.
+ *		Does not sleep.
+ * @unmap:	make 2^@order pages absent.  With @order BLOCK_ORDER the entry
+ *		stays as large as it is (a 1 GiB entry is split to 2 MiB); a
+ *		smaller range gets 4 KiB entries.  Stale translations may
+ *		remain until @flush.  Return: UM_SPLIT_* bits, or a negative
+ *		errno with every page of the range present.  May sleep.
+ * @map:	make 2^@order absent pages present again, by the entries there
+ *		are; splits nothing.  Return: 0, or a negative errno when the
+ *		entries are not what @unmap left, and then nothing was changed.
+ *		Does not sleep.
+ * @flush:	drop all stale kernel translations on every CPU.  May sleep.
+ * @heal:	make the 4 KiB entries of the block at @pfn one 2 MiB entry,
+ *		if they are alike (all present, or all absent).
+ *		Return: 0, or -EBUSY with nothing changed.  May sleep.
+ * @heal_region: the same for the 2 MiB entries of the region at @pfn.
+ * @zero:	clear 2^@order absent pages.  NULL where memory need not be
+ *		clean.  Does not sleep.
+ * @now:	a clock in nanoseconds that never goes back.
+ * @drain:	call allocator_drain_cpu() on every CPU.  May sleep.
+ * @nearest_node:	the node to ask after @prev for a request that prefers @nid,
+ *		or -1 at the end.  The first call has @prev == -1.
+ *
+ * get() to heal_region() are never called with a lock of the core held other
+ * than the cache's refill mutex.
+ */
+struct um_host_ops {
+	int (*get)(void *host, int nid, unsigned int order, unsigned int flags,
+		   unsigned long *pfn);
+	void (*put)(void *host, unsigned long pfn, unsigned int order);
+	int (*unmap)(void *host, unsigned long pfn, unsigned int order);
+	int (*map)(void *host, unsigned long pfn, unsigned int order);
+	void (*flush)(void *host);
+	int (*heal)(void *host, unsigned long pfn);
+	int (*heal_region)(void *host, unsigned long pfn);
+	void (*zero)(void *host, unsigned long pfn, unsigned int order);
+	u64 (*now)(void *host);
+	void (*drain)(void *host, struct allocator *a);
+	int (*nearest_node)(void *host, int nid, int prev);
+};
+
+/*
+ * Test builds break one invariant on purpose (-DUM_BREAK=UM_BREAK_...), to
+ * show that a test notices.  docs/invariants.md names the test for each.
+ */
+#define UM_BREAK_ABSENT		1	/* handed out while still present */
+#define UM_BREAK_FLUSH		2	/* handed out before the flush */
+#define UM_BREAK_PRESENT	3	/* released while absent */
+#define UM_BREAK_CLEAN		4	/* not zeroed when freed */
+#define UM_BREAK_WHOLE		5	/* a block taken out page by page */
+#define UM_BREAK_HEAL		6	/* split entries left behind */
+#define UM_BREAK_METADATA	7	/* metadata in unmapped memory */
+#define UM_BREAK_CONTEXT	8	/* refill where it may not sleep */
+#define UM_BREAK_TRACE		9	/* a failed step not unwound */
+#define UM_BREAK_TWICE		10	/* a page handed out twice */
+#define UM_BREAK_DIRTY		11	/* dirty page given as a zero one */
+
+#ifdef UM_BREAK
+#define UM_BROKEN(what)	((UM_BREAK) == (what))
+#else
+#define UM_BROKEN(what)	false
+#endif
+
+#endif /* UM_PLATFORM_H */

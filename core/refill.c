@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * Taking memory from the system into a cache: several blocks, one flush.
+ *
+ *	get -> unmap -> (all of the batch) -> flush -> publish
+ *
+ * What can't be unmapped goes back at once; nothing is published before the
+ * flush.  When the system has no whole block, pieces of the highest order that
+ * it has are taken instead: their block is then owned in part, and is healed
+ * when all of it has become ours.
+ *
+ * A batch doubles with each refill that follows soon after the last.
+ */
+#include "allocator.h"
+
+/* Stop taking pieces when this many pages have come together. */
+#define PIECES_ENOUGH	64U
+
+struct piece {
+	unsigned long pfn;
+	unsigned int order;
+	int split;			/* what unmap() returned */
+	struct block *b;
+};
+
+/* Where a piece is recorded; -ENOMEM when there is no memory for that. */
+static int make_room(struct cache *c, struct piece *p)
+{
+	p->b = table_get(&c->allocator->table, p->pfn);
+	if (!p->b)
+		return -ENOMEM;
+	if (p->order < BLOCK_ORDER && !block_get_masks(p->b, GFP_KERNEL))
+		return -ENOMEM;
+	return 0;
+}
+
+static int unmap(struct cache *c, const struct piece *p)
+{
+	const struct um_host_ops *ops = c->allocator->ops;
+	void *host = c->allocator->host;
+	unsigned int i;
+	int ret, bits = 0;
+
+	if (UM_BROKEN(UM_BREAK_ABSENT))
+		return 0;
+	if (!UM_BROKEN(UM_BREAK_WHOLE))
+		return ops->unmap(host, p->pfn, p->order);
+	for (i = 0; i < 1U << p->order; i++) {
+		ret = ops->unmap(host, p->pfn + i, 0);
+		if (ret < 0)
+			return ret;
+		bits |= ret;
+	}
+	return bits;
+}
+
+/* Take one piece of at most *order, the largest there is down to least. */
+static int get_piece(struct cache *c, struct piece *p, unsigned int *order,
+		     unsigned int least, unsigned int flags)
+{
+	const struct um_host_ops *ops = c->allocator->ops;
+	void *host = c->allocator->host;
+	int err;
+
+	for (;; --*order) {
+		err = ops->get(host, c->nid, *order, flags, &p->pfn);
+		if (!err || *order == least)
+			break;
+	}
+	if (err)
+		return err;
+
+	p->order = *order;
+	err = make_room(c, p);
+	if (!err) {
+		p->split = unmap(c, p);
+		err = min(p->split, 0);
+	}
+	if (err && !UM_BROKEN(UM_BREAK_TRACE))
+		ops->put(host, p->pfn, p->order);
+	return err;
+}
+
+static void own(struct block *b, const struct piece *p)
+{
+	unsigned int index = p->pfn % BLOCK_PAGES;
+	unsigned int i, word = index / BITS_PER_LONG;
+	unsigned int words = p->order > WORD_ORDER ? 1U << (p->order - WORD_ORDER) : 1;
+	unsigned long mask = word_mask(index % BITS_PER_LONG, p->order);
+
+	for (i = word; i < word + words; i++)
+		WRITE_ONCE(b->masks->owned[i], b->masks->owned[i] | mask);
+}
+
+/* From here on the pages of a piece can be allocated. */
+static void publish(struct cache *c, const struct piece *p)
+{
+	struct block *b = p->b;
+	struct region *r = table_region(&c->allocator->table, p->pfn);
+	unsigned long flags, word;
+	unsigned int i;
+	int nr_free;
+
+	spin_lock_irqsave(&c->lock, flags);
+	if (!(b->flags & BLOCK_LIVE)) {
+		if (b->flags & BLOCK_SPLIT)
+			c->nr_unhealed--;
+		atomic_inc(&r->nr_blocks);
+		b->nid = (u16)c->nid;
+		b->nr_owned = 0;
+		b->flags = BLOCK_LIVE | (b->flags & BLOCK_SPLIT);
+		for (i = 0; b->masks && i < BLOCK_WORDS; i++)
+			b->masks->owned[i] = p->order < BLOCK_ORDER ? 0 : ~0UL;
+		if (p->order < BLOCK_ORDER) {
+			b->flags |= BLOCK_FALLBACK;
+			c->nr_fallback++;
+		}
+	}
+	if (p->order < BLOCK_ORDER)
+		own(b, p);
+	b->nr_owned = (u16)(b->nr_owned + (1U << p->order));
+	if (p->split & UM_SPLIT_2M)
+		b->flags |= BLOCK_SPLIT;
+	if (p->split & UM_SPLIT_1G)
+		atomic_set(&r->split, 1);
+	nr_free = block_free(b, p->pfn % BLOCK_PAGES, p->order, &word);
+	cache_update_locked(c, b);
+	spin_unlock_irqrestore(&c->lock, flags);
+
+	if (nr_free < 0)
+		cache_quarantine(c, b, "a page that was taken is free already");
+	cache_count(c, STAT_PAGES_OWNED, 1L << p->order);
+	cache_count(c, p->order < BLOCK_ORDER ? STAT_PIECES_TAKEN : STAT_BLOCKS_TAKEN, 1);
+	cache_count(c, STAT_SPLITS_2M, !!(p->split & UM_SPLIT_2M));
+	cache_count(c, STAT_SPLITS_1G, !!(p->split & UM_SPLIT_1G));
+}
+
+/* All 512 pages have become ours: one absent entry serves for them. */
+static void owned_wholly(struct cache *c, struct block *b)
+{
+	const struct um_host_ops *ops = c->allocator->ops;
+	unsigned long flags;
+	bool healed;
+
+	if (!(b->flags & BLOCK_FALLBACK) || b->nr_owned < BLOCK_PAGES)
+		return;
+	healed = b->flags & BLOCK_SPLIT && !UM_BROKEN(UM_BREAK_HEAL) &&
+		 !ops->heal(c->allocator->host, block_pfn(b));
+
+	spin_lock_irqsave(&c->lock, flags);
+	b->flags &= (u8)~BLOCK_FALLBACK;
+	c->nr_fallback--;
+	if (healed)
+		b->flags &= (u8)~BLOCK_SPLIT;
+	spin_unlock_irqrestore(&c->lock, flags);
+	cache_count(c, STAT_HEALS_2M, healed);
+}
+
+/* How much to take now, in blocks. */
+static unsigned int next_batch(struct cache *c, unsigned long want)
+{
+	u64 now = c->allocator->ops->now(c->allocator->host);
+	u64 idle = (now - c->last_refill) / BATCH_DECAY;
+	unsigned long blocks = (want + BLOCK_PAGES - 1) / BLOCK_PAGES;
+	unsigned int batch = c->batch;
+
+	c->batch = idle < 6 ? max(batch >> idle, 1U) : 1;
+	batch = c->batch;
+	c->batch = min(batch * 2, REFILL_MAX);
+	return (unsigned int)min(max(blocks, (unsigned long)batch),
+				 (unsigned long)REFILL_MAX);
+}
+
+int cache_refill(struct cache *c, unsigned int order, unsigned long want,
+		 unsigned long seen)
+{
+	struct piece taken[REFILL_MAX];
+	const struct um_host_ops *ops = c->allocator->ops;
+	void *host = c->allocator->host;
+	unsigned int o = BLOCK_ORDER, nr = 0, pages = 0;
+	unsigned int i, batch;
+	int err = 0;
+
+	might_sleep();
+	mutex_lock(&c->refill_lock);
+	if (c->refills != seen) {
+		mutex_unlock(&c->refill_lock);
+		return 0;
+	}
+
+	batch = next_batch(c, want);
+	while (nr < batch && !err) {
+		err = get_piece(c, &taken[nr], &o, BLOCK_ORDER, nr ? UM_TRY : 0);
+		nr += !err;
+	}
+	/* Nothing whole to be had: pieces, the largest that there are. */
+	if (!nr && order < BLOCK_ORDER) {
+		o = BLOCK_ORDER - 1;
+		while (nr < REFILL_MAX && pages < PIECES_ENOUGH) {
+			err = get_piece(c, &taken[nr], &o, order, nr ? UM_TRY : 0);
+			if (err)
+				break;
+			pages += 1U << taken[nr++].order;
+		}
+	}
+
+	if (nr) {
+		if (!UM_BROKEN(UM_BREAK_FLUSH))
+			ops->flush(host);
+		cache_count(c, STAT_FLUSHES, 1);
+		cache_count(c, STAT_REFILLS, 1);
+		err = 0;
+	}
+	for (i = 0; i < nr; i++)
+		publish(c, &taken[i]);
+	for (i = 0; i < nr; i++)
+		owned_wholly(c, taken[i].b);
+	if (nr) {
+		WRITE_ONCE(c->refills, c->refills + 1);
+		c->last_refill = ops->now(host);
+	}
+	mutex_unlock(&c->refill_lock);
+	return err;
+}

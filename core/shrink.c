@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * Giving free memory back to the system.
+ *
+ * Whole blocks first, longest idle first, from the region with the fewest of
+ * them: claimed whole, zeroed where dirty, mapped, forgotten, and only then
+ * given back.  Present again needs no flush.  When that is not enough, the
+ * magazines are drained, and then blocks that are owned in part give up what is
+ * free of them; the entries of such a block are healed when none of it is left.
+ *
+ * Regions whose 1 GiB entry we split are healed when they have no block left.
+ */
+#include "allocator.h"
+
+/* How many of the idle blocks are looked at to find the emptiest region. */
+#define LOOK_AT	64U
+
+static void zero_dirty(struct cache *c, struct block *b, const unsigned long *bits)
+{
+	struct allocator *a = c->allocator;
+	struct block_masks *m = b->masks;
+	unsigned int word, bit;
+	unsigned long dirty;
+
+	for (word = 0; m && word < BLOCK_WORDS; word++) {
+		dirty = (unsigned long)atomic_long_read(&m->dirty[word]);
+		if (bits)
+			dirty &= bits[word];
+		atomic_long_fetch_andnot((long)dirty, &m->dirty[word]);
+		for (; dirty; dirty &= dirty - 1) {
+			bit = __ffs(dirty);
+			if (a->ops->zero && !UM_BROKEN(UM_BREAK_DIRTY))
+				a->ops->zero(a->host, block_pfn(b) +
+					     word * BITS_PER_LONG + bit, 0);
+		}
+	}
+}
+
+/* The block is no longer ours; lock held. */
+static void forget(struct cache *c, struct block *b)
+{
+	struct region *r = table_region(&c->allocator->table, block_pfn(b));
+
+	cache_unlist(c, b);
+	if (b->flags & BLOCK_FALLBACK)
+		c->nr_fallback--;
+	b->flags &= BLOCK_SPLIT;
+	if (b->flags & BLOCK_SPLIT)
+		c->nr_unhealed++;
+	b->nr_owned = 0;
+	atomic_add(-1, &r->nr_blocks);
+}
+
+/* Make one 2 MiB entry of what we split, now that nothing of it is ours. */
+static void heal_block(struct cache *c, struct block *b)
+{
+	struct allocator *a = c->allocator;
+	unsigned long flags;
+	bool first;
+
+	if (UM_BROKEN(UM_BREAK_HEAL) || !(b->flags & BLOCK_SPLIT) ||
+	    b->flags & BLOCK_LIVE || a->ops->heal(a->host, block_pfn(b)))
+		return;
+	spin_lock_irqsave(&c->lock, flags);
+	first = b->flags & BLOCK_SPLIT;		/* two may have healed it */
+	if (first) {
+		b->flags &= (u8)~BLOCK_SPLIT;
+		c->nr_unhealed--;
+	}
+	spin_unlock_irqrestore(&c->lock, flags);
+	cache_count(c, STAT_HEALS_2M, first);
+}
+
+/* --- whole blocks -------------------------------------------------------- */
+
+static struct block *claim_idle(struct cache *c)
+{
+	struct block *b, *best = NULL;
+	unsigned int looked = 0;
+	unsigned long flags;
+	int n, least = 0;
+
+	spin_lock_irqsave(&c->lock, flags);
+	list_for_each_entry(b, &c->lists[LIST_WHOLE], list) {
+		n = atomic_read(&table_region(&c->allocator->table,
+					      block_pfn(b))->nr_blocks);
+		if (!best || n < least) {
+			best = b;
+			least = n;
+		}
+		if (++looked == LOOK_AT)
+			break;
+	}
+	if (best && !block_take_whole(best)) {
+		/* Somebody was faster; it is on the wrong list now. */
+		cache_update_locked(c, best);
+		spin_unlock_irqrestore(&c->lock, flags);
+		return claim_idle(c);
+	}
+	if (best)
+		cache_unlist(c, best);
+	spin_unlock_irqrestore(&c->lock, flags);
+	return best;
+}
+
+static bool release_whole(struct cache *c)
+{
+	const struct um_host_ops *ops = c->allocator->ops;
+	void *host = c->allocator->host;
+	struct block *b = claim_idle(c);
+	unsigned long flags, pfn;
+
+	if (!b)
+		return false;
+	pfn = block_pfn(b);
+	zero_dirty(c, b, NULL);
+	if (!UM_BROKEN(UM_BREAK_PRESENT) && ops->map(host, pfn, BLOCK_ORDER)) {
+		cache_quarantine(c, b, "its pages can't be mapped");
+		return true;		/* the next one may do better */
+	}
+	spin_lock_irqsave(&c->lock, flags);
+	forget(c, b);
+	spin_unlock_irqrestore(&c->lock, flags);
+	heal_block(c, b);
+	ops->put(host, pfn, BLOCK_ORDER);
+	cache_count(c, STAT_PAGES_OWNED, -(long)BLOCK_PAGES);
+	cache_count(c, STAT_BLOCKS_RELEASED, 1);
+	cache_count(c, STAT_PAGES_RELEASED, BLOCK_PAGES);
+	return true;
+}
+
+static unsigned long release_wholes(struct cache *c, unsigned long nr)
+{
+	unsigned long before = (unsigned long)
+		atomic_long_read(&c->stats[STAT_PAGES_RELEASED]);
+	unsigned long done = 0;
+
+	while (done < nr && release_whole(c)) {
+		done = (unsigned long)atomic_long_read(&c->stats[STAT_PAGES_RELEASED]) -
+		       before;
+		cond_resched();
+	}
+	return done;
+}
+
+/* --- pieces -------------------------------------------------------------- */
+
+/* What is free of a block that is owned in part; refill_lock held. */
+static unsigned long release_pieces(struct cache *c, struct block *b)
+{
+	const struct um_host_ops *ops = c->allocator->ops;
+	void *host = c->allocator->host;
+	unsigned long bits[BLOCK_WORDS], rest, flags;
+	unsigned long done = 0;
+	unsigned int word, i;
+	bool broken = false;
+
+	if (!block_take_all(b, bits))
+		return 0;
+	zero_dirty(c, b, bits);
+	for (word = 0; word < BLOCK_WORDS; word++) {
+		for (rest = bits[word]; rest; rest &= rest - 1) {
+			i = word * BITS_PER_LONG + __ffs(rest);
+			if (ops->map(host, block_pfn(b) + i, 0)) {
+				broken = true;
+				bits[word] &= ~(1UL << i % BITS_PER_LONG);
+			}
+		}
+		done += hweight_long(bits[word]);
+	}
+
+	spin_lock_irqsave(&c->lock, flags);
+	for (word = 0; word < BLOCK_WORDS; word++)
+		WRITE_ONCE(b->masks->owned[word], b->masks->owned[word] & ~bits[word]);
+	b->nr_owned = (u16)(b->nr_owned - done);
+	if (b->nr_owned)
+		cache_update_locked(c, b);
+	else
+		forget(c, b);
+	spin_unlock_irqrestore(&c->lock, flags);
+	if (broken)
+		cache_quarantine(c, b, "its pages can't be mapped");
+
+	for (word = 0; word < BLOCK_WORDS; word++)
+		for (; bits[word]; bits[word] &= bits[word] - 1)
+			ops->put(host, block_pfn(b) + word * BITS_PER_LONG +
+				 __ffs(bits[word]), 0);
+	heal_block(c, b);
+	cache_count(c, STAT_PAGES_OWNED, -(long)done);
+	cache_count(c, STAT_PAGES_RELEASED, (long)done);
+	return done;
+}
+
+/* Over all blocks of this node that need one more look. */
+static unsigned long release_rest(struct cache *c, unsigned long nr)
+{
+	struct table *t = &c->allocator->table;
+	unsigned long done = 0, r;
+	struct block *b;
+	unsigned int i;
+
+	table_for_each_block(t, r, i, b) {
+		if ((int)b->nid != c->nid)
+			continue;
+		if (b->flags & BLOCK_FALLBACK && !(b->flags & BLOCK_QUARANTINED) &&
+		    done < nr)
+			done += release_pieces(c, b);
+		if (!(b->flags & BLOCK_LIVE))
+			heal_block(c, b);
+	}
+	return done;
+}
+
+static void heal_regions(struct cache *c)
+{
+	struct allocator *a = c->allocator;
+	struct region *reg;
+	unsigned long r;
+
+	for (r = 0; r < a->table.nr_regions; r++) {
+		reg = a->table.regions[r];
+		if (!reg || !atomic_read(&reg->split) || atomic_read(&reg->nr_blocks) ||
+		    UM_BROKEN(UM_BREAK_HEAL) ||
+		    a->ops->heal_region(a->host, r << REGION_PAGES_SHIFT))
+			continue;
+		atomic_set(&reg->split, 0);
+		cache_count(c, STAT_HEALS_1G, 1);
+	}
+}
+
+unsigned long cache_shrink(struct cache *c, unsigned long nr, unsigned int flags)
+{
+	struct allocator *a = c->allocator;
+	unsigned long done;
+
+	might_sleep();
+	done = release_wholes(c, nr);
+	if (done < nr) {
+		a->ops->drain(a->host, a);
+		done += release_wholes(c, nr - done);
+	}
+	if (flags & UM_TRY) {
+		if (!mutex_trylock(&c->refill_lock))
+			return done;
+	} else {
+		mutex_lock(&c->refill_lock);
+	}
+	if ((done < nr && READ_ONCE(c->nr_fallback)) || READ_ONCE(c->nr_unhealed))
+		done += release_rest(c, nr - min(done, nr));
+	heal_regions(c);
+	mutex_unlock(&c->refill_lock);
+	return done;
+}
+
+unsigned long cache_shrinkable(struct cache *c)
+{
+	struct table *t = &c->allocator->table;
+	unsigned long pages = READ_ONCE(c->nr_whole) * BLOCK_PAGES;
+	unsigned long r;
+	struct block *b;
+	unsigned int i;
+
+	if (!READ_ONCE(c->nr_fallback))
+		return pages;
+	table_for_each_block(t, r, i, b)
+		if ((int)b->nid == c->nid &&
+		    (b->flags & (BLOCK_FALLBACK | BLOCK_QUARANTINED)) == BLOCK_FALLBACK)
+			pages += (unsigned long)max(atomic_read(&b->nr_free), 0);
+	return pages;
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/* See table.h for the model. */
+#include "table.h"
+
+int table_init(struct table *t, unsigned long nr_pfns)
+{
+	t->nr_regions = (nr_pfns + (1UL << REGION_PAGES_SHIFT) - 1) >>
+			REGION_PAGES_SHIFT;
+	t->regions = kvzalloc(t->nr_regions * sizeof(*t->regions), GFP_KERNEL);
+	return t->regions ? 0 : -ENOMEM;
+}
+
+void table_destroy(struct table *t)
+{
+	unsigned long r;
+	unsigned int i;
+	struct block *b;
+
+	table_for_each_block(t, r, i, b)
+		kfree(b->masks);
+	for (r = 0; r < t->nr_regions; r++)
+		kvfree(t->regions[r]);
+	kvfree(t->regions);
+	t->regions = NULL;
+	t->nr_regions = 0;
+}
+
+struct block *table_get(struct table *t, unsigned long pfn)
+{
+	unsigned long i = pfn >> REGION_PAGES_SHIFT;
+	struct region *r, *made;
+	unsigned int n;
+
+	if (i >= t->nr_regions)
+		return NULL;
+	r = table_region(t, pfn);
+	if (r)
+		return region_block(r, pfn);
+
+	made = kvzalloc(sizeof(*made), GFP_KERNEL);
+	if (!made)
+		return NULL;
+	for (n = 0; n < REGION_BLOCKS; n++) {
+		made->blocks[n].number = (u32)(i * REGION_BLOCKS + n);
+		made->blocks[n].list_id = BLOCK_UNLISTED;
+		INIT_LIST_HEAD(&made->blocks[n].list);
+	}
+	r = cmpxchg(&t->regions[i], NULL, made);
+	if (r)
+		kvfree(made);
+	else
+		r = made;
+	return region_block(r, pfn);
+}
+
+size_t table_bytes(const struct table *t)
+{
+	size_t bytes = t->nr_regions * sizeof(*t->regions);
+	unsigned long r;
+	unsigned int i;
+	struct block *b;
+
+	for (r = 0; r < t->nr_regions; r++)
+		if (t->regions[r])
+			bytes += sizeof(*t->regions[r]);
+	table_for_each_block(t, r, i, b)
+		if (b->masks)
+			bytes += sizeof(*b->masks);
+	return bytes;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * From a pfn to its block: a table of regions (1 GiB), each with the blocks of
+ * that region.
+ *
+ * A region's blocks are made together the first time one of them is used and
+ * live as long as the allocator, so that look-ups need no lock and a pointer to
+ * a block never dangles (see block.h for why a stale one does no harm).  The
+ * region also knows how many of its blocks are in use: that is what grouping
+ * by GiB goes by.
+ */
+#ifndef UM_TABLE_H
+#define UM_TABLE_H
+
+#include "block.h"
+
+#define REGION_PAGES_SHIFT	18U	/* log2(REGION_BLOCKS * BLOCK_PAGES) */
+
+/**
+ * struct region - 1 GiB, naturally aligned
+ * @nr_blocks:	blocks in use
+ * @split:	we split its 1 GiB entry
+ */
+struct region {
+	atomic_t nr_blocks;
+	atomic_t split;
+	struct block blocks[REGION_BLOCKS];
+};
+
+struct table {
+	unsigned long nr_regions;
+	struct region **regions;
+};
+
+/* Return: 0 or -ENOMEM.  May sleep. */
+int table_init(struct table *t, unsigned long nr_pfns);
+void table_destroy(struct table *t);
+
+/* The region of a pfn; NULL when none of its blocks was ever used. */
+static inline struct region *table_region(const struct table *t, unsigned long pfn)
+{
+	unsigned long i = pfn >> REGION_PAGES_SHIFT;
+
+	return i < t->nr_regions ? smp_load_acquire(&t->regions[i]) : NULL;
+}
+
+static inline struct block *region_block(struct region *r, unsigned long pfn)
+{
+	return &r->blocks[(pfn >> BLOCK_ORDER) % REGION_BLOCKS];
+}
+
+/* The block of a pfn, in use or not; NULL when its region was never used. */
+static inline struct block *table_lookup(const struct table *t, unsigned long pfn)
+{
+	struct region *r = table_region(t, pfn);
+
+	return r ? region_block(r, pfn) : NULL;
+}
+
+/**
+ * table_get - the block of a pfn, making its region if there is none
+ *
+ * Return: the block; NULL when there is no memory for the region, or the pfn
+ * is past the end that table_init() was told.  May sleep.
+ */
+struct block *table_get(struct table *t, unsigned long pfn);
+
+/* Bytes of metadata that the table holds. */
+size_t table_bytes(const struct table *t);
+
+/* Every block that was ever used, of all nodes. */
+#define table_for_each_block(t, r, i, b)				\
+	for (r = 0; r < (t)->nr_regions; r++)				\
+		for (i = 0; (t)->regions[r] && i < REGION_BLOCKS &&	\
+		     (b = &(t)->regions[r]->blocks[i], true); i++)
+
+#endif /* UM_TABLE_H */

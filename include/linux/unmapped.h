@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Pages that the kernel's direct map does not reach.
+ *
+ * Such a page has a struct page with a reference count of its own, whatever
+ * order it was allocated in, but no address: page_address() of it faults.  It
+ * is reached through a mapping made for the purpose: unmapped_map_local(), vmap(),
+ * or vmf_insert_pfn() into user space.
+ *
+ * GPL exports of the module unmapped.ko.
+ */
+#ifndef _LINUX_UNMAPPED_H
+#define _LINUX_UNMAPPED_H
+
+#include <linux/gfp.h>
+#include <linux/mm_types.h>
+#include <linux/numa.h>
+
+/* The largest order, 2 MiB. */
+#define UNMAPPED_MAX_ORDER	9U
+
+/**
+ * unmapped_pages_alloc_node - allocate 2^@order contiguous unmapped pages
+ * @nid:	node to ask first, or NUMA_NO_NODE for that of this CPU
+ * @gfp:	__GFP_ZERO: the pages read as zero; without it they hold nothing
+ *		but what another client that did not ask for zeroed pages left.
+ *		__GFP_THISNODE: no other node will do.
+ *		__GFP_NOWARN: do not log a failure.
+ *		Without __GFP_DIRECT_RECLAIM (GFP_NOWAIT, GFP_ATOMIC) only what
+ *		the cache holds is used; __GFP_IO and __GFP_FS are honoured when
+ *		the system is asked for more.  Other flags have no meaning here.
+ * @order:	0 to UNMAPPED_MAX_ORDER; the pages are naturally aligned
+ *
+ * Context: may sleep if @gfp has __GFP_DIRECT_RECLAIM, else any.
+ * Return: the first page, with a reference count of 1 as all of them; NULL if
+ * there is none, or @order or @nid is out of range.
+ */
+struct page *unmapped_pages_alloc_node(int nid, gfp_t gfp, unsigned int order);
+
+/* The same, from the node of this CPU. */
+struct page *unmapped_pages_alloc(gfp_t gfp, unsigned int order);
+
+/**
+ * unmapped_pages_alloc_bulk - allocate @nr single unmapped pages
+ * @nid, @gfp:	as for unmapped_pages_alloc_node()
+ * @nr:		how many, any number
+ * @pages:	receives them
+ *
+ * What the cache lacks is taken from the system together, with one flush for
+ * up to 32 blocks.
+ *
+ * Return: how many were allocated, 0 to @nr; the rest of @pages is undefined.
+ */
+unsigned long unmapped_pages_alloc_bulk(int nid, gfp_t gfp, unsigned long nr,
+					struct page **pages);
+
+/**
+ * unmapped_pages_free - free 2^@order unmapped pages
+ * @page:	the first; NULL is ignored
+ * @order:	pages may be freed in other orders than they were allocated in
+ *
+ * Each page must have a reference count of 1 and be mapped nowhere.  A page
+ * that is still referenced is not reused: it is logged once and lost.  The
+ * pages are zeroed, unless they were allocated without __GFP_ZERO.
+ *
+ * Context: any.
+ */
+void unmapped_pages_free(struct page *page, unsigned int order);
+
+/**
+ * unmapped_map_local - map one page, for this CPU and for now
+ * @page:	any page
+ *
+ * One entry is written, and no other CPU is told.  Mappings nest, at least
+ * four deep, and are undone in reverse order.  Preemption is off in between.
+ *
+ * Context: any.
+ * Return: the address; NULL, after a warning, when nested too deep.
+ */
+void *unmapped_map_local(struct page *page);
+void unmapped_unmap_local(void *addr);
+
+#endif /* _LINUX_UNMAPPED_H */

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * /dev/unmapped - memory that the kernel's direct map does not reach.
+ *
+ * There are two ways to get such memory, and both are used with mmap(2):
+ *
+ *	fd = open("/dev/unmapped", O_RDWR | O_CLOEXEC);
+ *	p  = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+ *
+ * Every open() makes a new, empty object that only this open file (and what
+ * it is dup'ed, inherited or passed to) can reach.  Such an object grows to
+ * the end of the farthest mapping made of it.
+ *
+ *	struct unmapped_create c = { .argsz = sizeof(c), .bytes = len,
+ *				     .node = UNMAPPED_ANY_NODE };
+ *	fd = ioctl(dev, UNMAPPED_IOC_CREATE, &c);
+ *
+ * gives a new O_CLOEXEC file descriptor for an object of a fixed size, which
+ * can be passed over a socket and outlives the descriptor it was made with.
+ *
+ * Pages are allocated at first touch, zeroed.  When the last reference to
+ * the object goes (descriptors and mappings), its pages are zeroed again.
+ *
+ * Mappings must be MAP_SHARED, and can't be made executable.  They are never
+ * dumped into a core file and can't be read by ptrace(2), /proc/PID/mem,
+ * process_vm_readv(2), O_DIRECT or any other user of get_user_pages().
+ *
+ * What a mapping or an object may hold is charged to RLIMIT_MEMLOCK of the
+ * user at mmap() or UNMAPPED_IOC_CREATE, not at the first touch, unless the
+ * caller has CAP_IPC_LOCK.
+ *
+ * Errors of mmap(2):
+ *	EINVAL		the mapping is MAP_PRIVATE
+ *	EPERM		PROT_EXEC was asked for
+ *	EOVERFLOW	offset + length passes the largest object,
+ *			UNMAPPED_MAX_BYTES
+ *	ENXIO		the mapping ends past the end of an object of fixed size
+ *	EAGAIN		RLIMIT_MEMLOCK of the user would be exceeded
+ * A touch that finds no memory to give raises SIGBUS.
+ *
+ * Errors of the ioctls, in the order in which they are looked for:
+ *	ENOTTY		no such ioctl
+ *	EFAULT		the argument can't be read
+ *	EINVAL		argsz is less than the smallest known structure
+ *	E2BIG		argsz is larger than this kernel knows and the bytes
+ *			it does not know are not all zero
+ *	EOPNOTSUPP	a flag that this kernel does not know
+ *	EBADMSG		a reserved field is not zero
+ *	EINVAL		bytes is zero or no multiple of the page size
+ *	EFBIG		bytes is over UNMAPPED_MAX_BYTES
+ *	ENODEV		node is neither UNMAPPED_ANY_NODE nor an online node
+ *	EAGAIN		RLIMIT_MEMLOCK of the user would be exceeded
+ *	ENOMEM, EMFILE, ENFILE	as for open(2)
+ */
+#ifndef _UAPI_LINUX_UNMAPPED_H
+#define _UAPI_LINUX_UNMAPPED_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/* The largest object: 16 TiB, in bytes. */
+#define UNMAPPED_MAX_BYTES	(1ULL << 44)
+
+/* No preference: the node of the CPU that touches the page first. */
+#define UNMAPPED_ANY_NODE	(-1)
+
+/*
+ * Take pages from @node only: a touch that finds none there raises SIGBUS.
+ * Without it other nodes serve when @node has no memory.
+ */
+#define UNMAPPED_CREATE_THISNODE	(1U << 0)
+
+/**
+ * struct unmapped_create - argument of UNMAPPED_IOC_CREATE
+ * @argsz:	size of this structure in bytes, set by the caller; a larger one
+ *		is accepted as long as the bytes past the end are zero
+ * @flags:	UNMAPPED_CREATE_*
+ * @bytes:	size of the object in bytes: a multiple of the page size, at
+ *		least one page, at most UNMAPPED_MAX_BYTES
+ * @node:	NUMA node to take pages from, or UNMAPPED_ANY_NODE
+ * @reserved:	must be zero
+ */
+struct unmapped_create {
+	__u32 argsz;
+	__u32 flags;
+	__aligned_u64 bytes;
+	__s32 node;
+	__u32 reserved;
+};
+
+#define UNMAPPED_IOC_MAGIC	0xBC
+
+/*
+ * The size is no part of the number: argsz says it, so that the structure can
+ * grow without a new number.  Returns the new file descriptor.
+ */
+#define UNMAPPED_IOC_CREATE	_IO(UNMAPPED_IOC_MAGIC, 0)
+
+#endif /* _UAPI_LINUX_UNMAPPED_H */

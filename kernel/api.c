@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What other kernel code calls; the contract is in include/linux/unmapped.h. */
+#include <linux/export.h>
+#include <linux/mm.h>
+#include <linux/page_ref.h>
+#include <linux/ratelimit.h>
+#include <linux/sched/mm.h>
+#include <linux/topology.h>
+#include <linux/unmapped.h>
+
+#include "host.h"
+
+static unsigned int core_flags(gfp_t gfp)
+{
+	unsigned int flags = 0;
+
+	if (gfp & __GFP_ZERO)
+		flags |= UM_ZERO;
+	if (gfp & __GFP_THISNODE)
+		flags |= UM_THISNODE;
+	if (!gfpflags_allow_blocking(gfp))
+		flags |= UM_NOWAIT;
+	return flags;
+}
+
+/*
+ * A refill allocates with GFP_KERNEL, here and in CPA when it splits: what the
+ * caller must not wait for, the task must not either.
+ */
+static unsigned int scope_enter(gfp_t gfp)
+{
+	if (!gfpflags_allow_blocking(gfp))
+		return 0;
+	if (!(gfp & __GFP_IO))
+		return memalloc_noio_save();
+	if (!(gfp & __GFP_FS))
+		return memalloc_nofs_save();
+	return 0;
+}
+
+static void scope_leave(gfp_t gfp, unsigned int saved)
+{
+	if (!gfpflags_allow_blocking(gfp))
+		return;
+	if (!(gfp & __GFP_IO))
+		memalloc_noio_restore(saved);
+	else if (!(gfp & __GFP_FS))
+		memalloc_nofs_restore(saved);
+}
+
+static void hand_out(struct page *page, unsigned int order)
+{
+	unsigned long i;
+
+	for (i = 0; i < 1UL << order; i++)
+		init_page_count(page + i);
+}
+
+static void warn_failed(gfp_t gfp, unsigned int order, int nid)
+{
+	static DEFINE_RATELIMIT_STATE(limit, DEFAULT_RATELIMIT_INTERVAL,
+				      DEFAULT_RATELIMIT_BURST);
+
+	if (!(gfp & __GFP_NOWARN) && __ratelimit(&limit))
+		pr_warn("unmapped: %s: allocation failed: order:%u, node:%d, gfp:%pGg\n",
+			current->comm, order, nid, &gfp);
+}
+
+struct page *unmapped_pages_alloc_node(int nid, gfp_t gfp, unsigned int order)
+{
+	unsigned long pfn;
+	unsigned int saved;
+	int err;
+
+	if (nid == NUMA_NO_NODE)
+		nid = numa_mem_id();
+	saved = scope_enter(gfp);
+	err = allocator_alloc(&unmapped_allocator, nid, order, core_flags(gfp), &pfn);
+	scope_leave(gfp, saved);
+	if (err) {
+		warn_failed(gfp, order, nid);
+		return NULL;
+	}
+	hand_out(pfn_to_page(pfn), order);
+	return pfn_to_page(pfn);
+}
+EXPORT_SYMBOL_GPL(unmapped_pages_alloc_node);
+
+struct page *unmapped_pages_alloc(gfp_t gfp, unsigned int order)
+{
+	return unmapped_pages_alloc_node(NUMA_NO_NODE, gfp, order);
+}
+EXPORT_SYMBOL_GPL(unmapped_pages_alloc);
+
+unsigned long unmapped_pages_alloc_bulk(int nid, gfp_t gfp, unsigned long nr,
+					struct page **pages)
+{
+	/* The core's pfns and our pointers are of a size, and share the array. */
+	unsigned long *pfns = (unsigned long *)pages;
+	unsigned long i, got;
+	unsigned int saved;
+
+	BUILD_BUG_ON(sizeof(*pfns) != sizeof(*pages));
+	if (nid == NUMA_NO_NODE)
+		nid = numa_mem_id();
+	saved = scope_enter(gfp);
+	got = allocator_alloc_bulk(&unmapped_allocator, nid, core_flags(gfp), nr, pfns);
+	scope_leave(gfp, saved);
+	for (i = 0; i < got; i++) {
+		pages[i] = pfn_to_page(pfns[i]);
+		hand_out(pages[i], 0);
+	}
+	if (got < nr)
+		warn_failed(gfp, 0, nid);
+	return got;
+}
+EXPORT_SYMBOL_GPL(unmapped_pages_alloc_bulk);
+
+void unmapped_pages_free(struct page *page, unsigned int order)
+{
+	unsigned long i;
+
+	if (!page)
+		return;
+	for (i = 0; i < 1UL << order; i++) {
+		if (likely(page_ref_freeze(page + i, 1)))
+			continue;
+		WARN_ONCE(1, "unmapped: broken: pfn %#lx freed with %d references, not 1\n",
+			  page_to_pfn(page + i), page_count(page + i));
+		/* Somebody uses it, or it is free already: leave all as it was. */
+		while (i--)
+			page_ref_unfreeze(page + i, 1);
+		return;
+	}
+	allocator_free(&unmapped_allocator, page_to_pfn(page), order);
+}
+EXPORT_SYMBOL_GPL(unmapped_pages_free);

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Changes of the direct map.
+ *
+ * All of Linux changes the direct map through one function,
+ * __change_page_attr() in arch/x86/mm/pat/set_memory.c ("CPA").  Its rules:
+ *
+ *  - an entry is looked up and written under cpa_lock (a kernel with
+ *    debug_pagealloc does without; we refuse to load there);
+ *  - a table is put in place of an entry (a split) under cpa_lock and pgd_lock;
+ *  - an entry that is not present loses PRESENT, PSE and GLOBAL and keeps the
+ *    rest; its pfn is inverted, for L1TF (pfn_pte() sees to that);
+ *  - present becomes absent: flush after; absent becomes present: no flush.
+ *
+ * CPA itself is of use to us only for splits.  Whole blocks it can make absent
+ * (set_memory_np()), but with two flushes and a purge of all lazy vmaps for
+ * each, and on 6.1 there is no way back that is not static; page by page
+ * (set_direct_map_*()) it always splits.  And it loses the GLOBAL bit on the
+ * way.  So entries that are there are written here, by the same rules and under
+ * the same locks.  That is safe for these reasons:
+ *
+ *  - the pages are ours from before the entry is written until after it is
+ *    restored, and nobody changes the entries of pages that are not his own;
+ *  - an entry is written only as large as it is found, under cpa_lock, so it
+ *    can't be split or collapsed meanwhile; and a large one only when all that
+ *    it maps is ours;
+ *  - only entries with the attributes of ordinary memory are taken, so what is
+ *    to be restored is known and need not be remembered;
+ *  - only the PGD level is copied from process to process, and it is never
+ *    changed here: a write is seen by all of them;
+ *  - other walkers (lookup_address(), /proc/kcore) read without locks and cope
+ *    with an entry that changes.  A table that goes away is freed after a
+ *    flush, which the hardware walker needs, and by RCU, for theirs.
+ *
+ * Lazy vmap aliases of the pages have no entries any more, only translations,
+ * and the flush of all CPUs drops these too.
+ */
+#include <linux/mm.h>
+#include <linux/pgtable.h>
+#include <linux/rcupdate.h>
+#include <linux/static_call.h>
+#include <asm/page.h>
+#include <asm/pgtable_types.h>
+#include <asm/processor.h>
+
+#include "direct_map.h"
+#include "platform.h"
+#include "symbols.h"
+
+/* Differences that do not matter between two entries for ordinary memory. */
+#define DONT_CARE	(_PAGE_ACCESSED | _PAGE_DIRTY | _PAGE_GLOBAL | \
+			 _PAGE_SOFTW1 | _PAGE_SOFTW2 | _PAGE_SOFTW3)
+
+static unsigned long address_of(unsigned long pfn)
+{
+	return (unsigned long)__va(PFN_PHYS(pfn));
+}
+
+/* What an entry that is not present keeps of the attributes. */
+static pgprot_t absent(pgprot_t prot)
+{
+	return __pgprot(pgprot_val(prot) & ~(_PAGE_PRESENT | _PAGE_PSE | _PAGE_GLOBAL));
+}
+
+static bool alike(pgprotval_t val, pgprot_t prot)
+{
+	return !((val ^ pgprot_val(prot)) & ~(pgprotval_t)DONT_CARE);
+}
+
+/* --- single entries, at the level where they are -------------------------- */
+
+static bool pte_is(pte_t pte, unsigned long pfn, bool present)
+{
+	pgprot_t prot = present ? PAGE_KERNEL : absent(PAGE_KERNEL);
+	pgprotval_t ignore = 0;
+
+	if (pte_none(pte) || pte_pfn(pte) != pfn)
+		return false;
+	/* set_direct_map_invalid_noflush(), which splits, clears this as well. */
+	if (!present)
+		ignore = _PAGE_RW;
+	return alike(pte_flags(pte) | ignore, __pgprot(pgprot_val(prot) | ignore));
+}
+
+static void pte_make(pte_t *pte, unsigned long pfn, bool present)
+{
+	set_pte(pte, pfn_pte(pfn, present ? PAGE_KERNEL : absent(PAGE_KERNEL)));
+}
+
+static bool pmd_is(pmd_t pmd, unsigned long pfn, bool present)
+{
+	pgprot_t prot = present ? PAGE_KERNEL_LARGE : absent(PAGE_KERNEL_LARGE);
+
+	return !pmd_none(pmd) && pmd_pfn(pmd) == pfn && alike(pmd_flags(pmd), prot);
+}
+
+/*
+ * As CPA does it, with pfn_pte(): pfn_pmd() would clear the low bits of the
+ * inverted pfn, and pmd_pfn() of an entry without PSE looks at these.
+ */
+static void pmd_make(pmd_t *pmd, unsigned long pfn, bool present)
+{
+	pgprot_t prot = present ? PAGE_KERNEL_LARGE : absent(PAGE_KERNEL_LARGE);
+
+	set_pmd(pmd, __pmd(pte_val(pfn_pte(pfn, prot))));
+}
+
+/*
+ * Change all entries of a range from one state to the other if every one of
+ * them is in the first; cpa_lock held.  Return: the level they were found at,
+ * PG_LEVEL_NONE if they were not all as they should be.
+ */
+static unsigned int change(unsigned long pfn, unsigned int order, bool present)
+{
+	unsigned long i, nr = 1UL << order;
+	unsigned int level;
+	pte_t *pte;
+
+	pte = lookup_address(address_of(pfn), &level);
+	if (!pte)
+		return PG_LEVEL_NONE;
+
+	if (level == PG_LEVEL_2M && order == BLOCK_ORDER) {
+		if (!pmd_is(*(pmd_t *)pte, pfn, !present))
+			return PG_LEVEL_NONE;
+		pmd_make((pmd_t *)pte, pfn, present);
+		return level;
+	}
+	if (level != PG_LEVEL_4K)
+		return level == PG_LEVEL_2M && order == BLOCK_ORDER ?
+			PG_LEVEL_NONE : level;
+
+	/* A naturally aligned range up to a block stands in one table. */
+	for (i = 0; i < nr; i++)
+		if (!pte_is(pte[i], pfn + i, !present))
+			return PG_LEVEL_NONE;
+	for (i = 0; i < nr; i++)
+		pte_make(&pte[i], pfn + i, present);
+	return level;
+}
+
+static unsigned int level_of(unsigned long pfn)
+{
+	unsigned int level;
+
+	return lookup_address(address_of(pfn), &level) ? level : PG_LEVEL_NONE;
+}
+
+/* --- out and back --------------------------------------------------------- */
+
+/* A block inside a 1 GiB entry: CPA splits that, and makes the block absent. */
+static int unmap_from_1g(unsigned long pfn)
+{
+	int err = static_call(um_set_memory_np)(address_of(pfn), BLOCK_PAGES);
+
+	if (err)
+		return err;
+	return level_of(pfn) == PG_LEVEL_2M ? UM_SPLIT_1G : UM_SPLIT_1G | UM_SPLIT_2M;
+}
+
+/* Pages inside a large entry: CPA splits that, and makes the first absent. */
+static int unmap_from_large(unsigned long pfn, unsigned int order, unsigned int level)
+{
+	int split = UM_SPLIT_2M | (level == PG_LEVEL_1G ? UM_SPLIT_1G : 0);
+	unsigned long i, nr = 1UL << order;
+	int err;
+
+	err = static_call(um_set_direct_map_invalid_noflush)(pfn_to_page(pfn));
+	if (err)
+		return err;
+	spin_lock(um_cpa_lock);
+	for (i = 1; i < nr; i++)
+		if (change(pfn + i, 0, false) != PG_LEVEL_4K)
+			break;
+	if (i < nr)
+		while (i--)
+			change(pfn + i, 0, true);
+	spin_unlock(um_cpa_lock);
+	/* The split itself stays: 4 KiB entries of ordinary memory do no harm. */
+	return i < nr ? -EBUSY : split;
+}
+
+int direct_map_unmap(unsigned long pfn, unsigned int order)
+{
+	unsigned int level;
+
+	might_sleep();
+	spin_lock(um_cpa_lock);
+	level = change(pfn, order, false);
+	spin_unlock(um_cpa_lock);
+
+	if (level == PG_LEVEL_4K || (level == PG_LEVEL_2M && order == BLOCK_ORDER))
+		return 0;
+	if (level == PG_LEVEL_1G && order == BLOCK_ORDER)
+		return unmap_from_1g(pfn);
+	if (level == PG_LEVEL_1G || level == PG_LEVEL_2M)
+		return unmap_from_large(pfn, order, level);
+	return -EBUSY;
+}
+
+int direct_map_map(unsigned long pfn, unsigned int order)
+{
+	unsigned int level;
+
+	spin_lock(um_cpa_lock);
+	level = change(pfn, order, true);
+	spin_unlock(um_cpa_lock);
+	return level == PG_LEVEL_4K || (level == PG_LEVEL_2M && order == BLOCK_ORDER) ?
+		0 : -EBUSY;
+}
+
+void direct_map_flush(void)
+{
+	static_call_cond(um_flush_tlb_all)();
+}
+
+/* --- heal ----------------------------------------------------------------- */
+
+static void free_table(struct rcu_head *head)
+{
+	__free_page(container_of(head, struct page, rcu_head));
+}
+
+/* The entry was put in place of @table: count it, flush, let the table go. */
+static void replaced(struct page *table, int level)
+{
+	static_call_cond(um_update_page_count)(level, 1);
+	static_call_cond(um_update_page_count)(level - 1, -512UL);
+	direct_map_flush();
+	call_rcu(&table->rcu_head, free_table);
+}
+
+/* The PUD entry of an address; the tables above it are never changed. */
+static pud_t *pud_of(unsigned long addr)
+{
+	pgd_t *pgd;
+	p4d_t *p4d;
+
+	preempt_disable();		/* nor is the top one freed under us */
+	pgd = pgd_offset_pgd((pgd_t *)__va(read_cr3_pa()), addr);
+	p4d = pgd_none(*pgd) ? NULL : p4d_offset(pgd, addr);
+	preempt_enable();
+	return !p4d || p4d_none(*p4d) ? NULL : pud_offset(p4d, addr);
+}
+
+static bool is_table(unsigned long entry)
+{
+	return (entry & (_PAGE_PRESENT | _PAGE_PSE)) == _PAGE_PRESENT;
+}
+
+/* Tables of boot do not come from the page allocator. */
+static bool can_be_freed(struct page *table)
+{
+	return !PageReserved(table) && page_count(table) == 1;
+}
+
+static struct page *heal_pmd(unsigned long pfn)
+{
+	unsigned long addr = address_of(pfn);
+	struct page *table;
+	unsigned int i;
+	bool present;
+	pud_t *pud = pud_of(addr);
+	pmd_t *pmd;
+	pte_t *pte;
+
+	if (!pud || !is_table(pud_val(*pud)))
+		return NULL;
+	pmd = pmd_offset(pud, addr);
+	if (!is_table(pmd_val(*pmd)))
+		return NULL;
+	table = pmd_page(*pmd);
+	pte = (pte_t *)page_address(table);
+	if (!can_be_freed(table))
+		return NULL;
+	present = pte_val(*pte) & _PAGE_PRESENT;
+	for (i = 0; i < BLOCK_PAGES; i++)
+		if (!pte_is(pte[i], pfn + i, present))
+			return NULL;
+	pmd_make(pmd, pfn, present);
+	return table;
+}
+
+int direct_map_heal(unsigned long pfn)
+{
+	struct page *table;
+
+	might_sleep();
+	spin_lock(um_cpa_lock);
+	spin_lock(um_pgd_lock);
+	table = heal_pmd(pfn);
+	spin_unlock(um_pgd_lock);
+	spin_unlock(um_cpa_lock);
+	if (!table)
+		return -EBUSY;
+	replaced(table, PG_LEVEL_2M);
+	return 0;
+}
+
+static struct page *heal_pud(unsigned long pfn)
+{
+	unsigned long addr = address_of(pfn);
+	pud_t *pud = pud_of(addr);
+	struct page *table;
+	unsigned int i;
+	pmd_t *pmd;
+
+	if (!pud || !is_table(pud_val(*pud)))
+		return NULL;
+	table = pud_page(*pud);
+	pmd = (pmd_t *)page_address(table);
+	if (!can_be_freed(table))
+		return NULL;
+	for (i = 0; i < REGION_BLOCKS; i++)
+		if (!pmd_is(pmd[i], pfn + i * BLOCK_PAGES, true))
+			return NULL;
+	set_pud(pud, pfn_pud(pfn, PAGE_KERNEL_LARGE));
+	return table;
+}
+
+int direct_map_heal_region(unsigned long pfn)
+{
+	struct page *table;
+
+	might_sleep();
+	if (!boot_cpu_has(X86_FEATURE_GBPAGES))
+		return -EBUSY;
+	spin_lock(um_cpa_lock);
+	spin_lock(um_pgd_lock);
+	table = heal_pud(pfn);
+	spin_unlock(um_pgd_lock);
+	spin_unlock(um_cpa_lock);
+	if (!table)
+		return -EBUSY;
+	replaced(table, PG_LEVEL_1G);
+	return 0;
+}

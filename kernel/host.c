@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The kernel under the core: struct um_host_ops on Linux.
+ *
+ * Pages come from the page allocator as blocks of order 9, zeroed while they
+ * are still present (init_on_alloc and __GFP_ZERO do that), and are split at
+ * once, so that each 4 KiB page has a reference of its own: KVM and others count
+ * on that.  While a page is in the cache its count is 0, so that a free of a
+ * page that is free already, or still in use by somebody, can't go unseen.
+ */
+#include <linux/cpu.h>
+#include <linux/gfp.h>
+#include <linux/mmzone.h>
+#include <linux/mm.h>
+#include <linux/nodemask.h>
+#include <linux/page_ref.h>
+#include <linux/smp.h>
+#include <linux/timekeeping.h>
+#include <linux/topology.h>
+
+#include "direct_map.h"
+#include "host.h"
+#include "map_local.h"
+
+struct allocator unmapped_allocator;
+
+static int host_get(void *host, int nid, unsigned int order, unsigned int flags,
+		    unsigned long *pfn)
+{
+	gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_THISNODE | __GFP_NOWARN;
+	struct page *page;
+	unsigned long i;
+
+	if (!node_state(nid, N_MEMORY))
+		return -ENOMEM;
+	if (flags & UM_TRY)
+		gfp &= ~__GFP_DIRECT_RECLAIM;
+	else if (order)
+		gfp |= __GFP_NORETRY;
+	page = alloc_pages_node(nid, gfp, order);
+	if (!page)
+		return -ENOMEM;
+	split_page(page, order);
+	for (i = 0; i < 1UL << order; i++)
+		WARN_ON_ONCE(!page_ref_freeze(page + i, 1));
+	*pfn = page_to_pfn(page);
+	return 0;
+}
+
+static void host_put(void *host, unsigned long pfn, unsigned int order)
+{
+	struct page *page = pfn_to_page(pfn);
+
+	/*
+	 * Pages of a higher order that is no compound one look like this: the
+	 * first has a reference and the others none.  So they go back at once.
+	 */
+	page_ref_unfreeze(page, 1);
+	__free_pages(page, order);
+}
+
+static int host_unmap(void *host, unsigned long pfn, unsigned int order)
+{
+	return direct_map_unmap(pfn, order);
+}
+
+static int host_map(void *host, unsigned long pfn, unsigned int order)
+{
+	return direct_map_map(pfn, order);
+}
+
+static void host_flush(void *host)
+{
+	direct_map_flush();
+}
+
+static int host_heal(void *host, unsigned long pfn)
+{
+	return direct_map_heal(pfn);
+}
+
+static int host_heal_region(void *host, unsigned long pfn)
+{
+	return direct_map_heal_region(pfn);
+}
+
+static void host_zero(void *host, unsigned long pfn, unsigned int order)
+{
+	map_local_zero(pfn, order);
+}
+
+static u64 host_now(void *host)
+{
+	return ktime_get_mono_fast_ns();
+}
+
+static void drain_this_cpu(void *a)
+{
+	allocator_drain_cpu(a);
+}
+
+/* A CPU that is offline has drained its magazines: see main.c. */
+static void host_drain(void *host, struct allocator *a)
+{
+	on_each_cpu(drain_this_cpu, a, 1);
+}
+
+/* By distance from @nid, and of those as far away, by number. */
+static int host_nearest_node(void *host, int nid, int prev)
+{
+	int n, best = -1;
+
+	for_each_node_state(n, N_MEMORY) {
+		if (prev >= 0 &&
+		    (node_distance(nid, n) < node_distance(nid, prev) ||
+		     (node_distance(nid, n) == node_distance(nid, prev) && n <= prev)))
+			continue;
+		if (best < 0 || node_distance(nid, n) < node_distance(nid, best))
+			best = n;
+	}
+	return best;
+}
+
+static const struct um_host_ops host_ops = {
+	.get		= host_get,
+	.put		= host_put,
+	.unmap		= host_unmap,
+	.map		= host_map,
+	.flush		= host_flush,
+	.heal		= host_heal,
+	.heal_region	= host_heal_region,
+	.zero		= host_zero,
+	.now		= host_now,
+	.drain		= host_drain,
+	.nearest_node	= host_nearest_node,
+};
+
+unsigned long host_shrink(unsigned long nr)
+{
+	return allocator_shrink(&unmapped_allocator, -1, nr, 0);
+}
+
+unsigned long host_pages_allocated(void)
+{
+	struct allocator_report r;
+	unsigned long pages = 0;
+	int nid;
+
+	for (nid = 0; nid < (int)unmapped_allocator.nr_nodes; nid++) {
+		allocator_report(&unmapped_allocator, nid, &r);
+		pages += r.pages_owned - r.pages_free;
+	}
+	return pages;
+}
+
+/* One more than the highest pfn there is now; memory added later is not used. */
+static unsigned long end_pfn(void)
+{
+	unsigned long end = 0;
+	int nid;
+
+	for_each_online_node(nid)
+		end = max(end, node_end_pfn(nid));
+	return end;
+}
+
+int host_init(void)
+{
+	return allocator_init(&unmapped_allocator, &host_ops, NULL, nr_node_ids,
+			      end_pfn());
+}
+
+void host_exit(void)
+{
+	unsigned long left;
+
+	host_shrink(ULONG_MAX);
+	left = host_pages_allocated();
+	WARN_ONCE(left, "unmapped: leak: %lu pages remain absent for good\n", left);
+	allocator_destroy(&unmapped_allocator);
+	rcu_barrier();			/* page tables freed by direct_map.c */
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The one allocator of this kernel, and what connects the core to it. */
+#ifndef UNMAPPED_HOST_H
+#define UNMAPPED_HOST_H
+
+#include "allocator.h"
+
+extern struct allocator unmapped_allocator;
+
+/* Return: 0 or -ENOMEM.  May sleep. */
+int host_init(void);
+/* Gives everything back that is free; warns of what is not. */
+void host_exit(void);
+
+/* Give back up to @nr free pages of all nodes.  Return: how many.  May sleep. */
+unsigned long host_shrink(unsigned long nr);
+
+/* Pages that clients hold. */
+unsigned long host_pages_allocated(void);
+
+#endif /* UNMAPPED_HOST_H */

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * unmapped: memory that the kernel's direct map does not reach, without
+ * breaking the direct map.
+ *
+ *	symbols		what the kernel does not export
+ *	direct_map	entries of the direct map: out, back, healed
+ *	map_local	a page mapped for a moment, on one CPU
+ *	host		the core's view of this kernel; the core is in ../core
+ *	api		for other kernel code
+ *	shrinker	memory pressure
+ *	object, device	/dev/unmapped
+ *	debugfs		what is going on
+ */
+#define pr_fmt(fmt) "unmapped: " fmt
+
+#include <linux/cpuhotplug.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/notifier.h>
+#include <linux/suspend.h>
+#include <asm/cpufeature.h>
+
+#include "debugfs.h"
+#include "device.h"
+#include "host.h"
+#include "map_local.h"
+#include "shrinker.h"
+#include "symbols.h"
+
+static int cpuhp_state;
+
+/* What this CPU and kernel must be, in one line if it is not. */
+static int check_machine(void)
+{
+	if (!boot_cpu_has(X86_FEATURE_PSE)) {
+		pr_err("the CPU has no 2 MiB pages (pse); not loaded\n");
+		return -ENODEV;
+	}
+	if (debug_pagealloc_enabled()) {
+		pr_err("debug_pagealloc=on keeps the direct map in 4 KiB pages; not loaded\n");
+		return -ENODEV;
+	}
+	return 0;
+}
+
+/* Runs on the CPU that is going down, while it is still online. */
+static int cpu_down(unsigned int cpu)
+{
+	allocator_drain_cpu(&unmapped_allocator);
+	return 0;
+}
+
+/*
+ * A hibernation image would hold what is in unmapped memory, on disk.  Nothing
+ * of the cache needs to be there, and what is in use must not be.
+ */
+static int power_event(struct notifier_block *nb, unsigned long event, void *unused)
+{
+	unsigned long pages;
+
+	if (event != PM_HIBERNATION_PREPARE)
+		return NOTIFY_DONE;
+	host_shrink(ULONG_MAX);
+	pages = host_pages_allocated();
+	if (!pages)
+		return NOTIFY_DONE;
+	pr_err("hibernation refused: %lu pages of unmapped memory are in use\n", pages);
+	return notifier_from_errno(-EBUSY);
+}
+
+static struct notifier_block power_notifier = {
+	.notifier_call = power_event,
+};
+
+static int __init unmapped_init(void)
+{
+	int err;
+
+	err = check_machine();
+	if (err)
+		return err;
+	err = symbols_resolve();
+	if (err)
+		return err;
+	err = map_local_init();
+	if (err)
+		return err;
+	err = host_init();
+	if (err)
+		goto err_map_local;
+	err = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "mm/unmapped:online",
+					NULL, cpu_down);
+	if (err < 0)
+		goto err_host;
+	cpuhp_state = err;
+	err = unmapped_shrinker_init();
+	if (err)
+		goto err_cpuhp;
+	err = register_pm_notifier(&power_notifier);
+	if (err)
+		goto err_shrinker;
+	unmapped_debugfs_init();
+	err = unmapped_device_init();
+	if (err)
+		goto err_debugfs;
+	return 0;
+
+err_debugfs:
+	unmapped_debugfs_exit();
+	unregister_pm_notifier(&power_notifier);
+err_shrinker:
+	unmapped_shrinker_exit();
+err_cpuhp:
+	cpuhp_remove_state_nocalls(cpuhp_state);
+err_host:
+	host_exit();
+err_map_local:
+	map_local_exit();
+	return err;
+}
+
+static void __exit unmapped_exit(void)
+{
+	unmapped_device_exit();
+	unmapped_debugfs_exit();
+	unregister_pm_notifier(&power_notifier);
+	unmapped_shrinker_exit();
+	cpuhp_remove_state_nocalls(cpuhp_state);
+	host_exit();
+	map_local_exit();
+}
+
+module_init(unmapped_init);
+module_exit(unmapped_exit);
+MODULE_DESCRIPTION("Memory that the kernel's direct map does not reach");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The only place that looks up names the kernel does not export.
+ *
+ * The address of a function is what a kprobe on its name resolves to; the
+ * probe is removed at once.  Where functions begin with ENDBR the probe sits
+ * behind it, and the function begins 4 bytes earlier.  Kprobes can't sit on
+ * data: for those kallsyms_lookup_name() is found in the same way and asked.
+ */
+#define pr_fmt(fmt) "unmapped: " fmt
+
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include <linux/kprobes.h>
+#include <linux/printk.h>
+#include <linux/static_call.h>
+#include <asm/ibt.h>
+
+#include "symbols.h"
+
+DEFINE_STATIC_CALL_NULL(um_flush_tlb_all, sym_flush_tlb_all);
+DEFINE_STATIC_CALL_RET0(um_set_memory_np, sym_set_memory_np);
+DEFINE_STATIC_CALL_RET0(um_set_direct_map_invalid_noflush,
+			sym_set_direct_map_invalid_noflush);
+DEFINE_STATIC_CALL_NULL(um_update_page_count, sym_update_page_count);
+DEFINE_STATIC_CALL_RET0(um_kallsyms_lookup_name, sym_kallsyms_lookup_name);
+
+spinlock_t *um_cpa_lock;
+spinlock_t *um_pgd_lock;
+
+/* A test build looks for a name that no kernel has. */
+#ifdef UM_BREAK_SYMBOL
+#define NAME_OF_FLUSH	"flush_tlb_all_is_not_here"
+#else
+#define NAME_OF_FLUSH	"flush_tlb_all"
+#endif
+
+static int missing(const char *name)
+{
+	pr_err("this kernel has no symbol %s (or no KPROBES, or no KALLSYMS_ALL); not loaded\n",
+	       name);
+	return -ENOENT;
+}
+
+static void *function(const char *name)
+{
+	struct kprobe kp = { .symbol_name = name };
+	void *addr;
+
+	if (register_kprobe(&kp))
+		return NULL;
+	addr = kp.addr;
+	unregister_kprobe(&kp);
+#ifdef CONFIG_X86_KERNEL_IBT
+	if (is_endbr(*(u32 *)(addr - ENDBR_INSN_SIZE)))
+		addr -= ENDBR_INSN_SIZE;
+#endif
+	return addr;
+}
+
+#define RESOLVE(call, name) do {			\
+	void *addr = function(name);			\
+							\
+	if (!addr)					\
+		return missing(name);			\
+	static_call_update(call, addr);			\
+} while (0)
+
+static int resolve_data(const char *name, spinlock_t **lock)
+{
+	*lock = (spinlock_t *)static_call(um_kallsyms_lookup_name)(name);
+	return *lock ? 0 : missing(name);
+}
+
+int symbols_resolve(void)
+{
+	int err;
+
+	RESOLVE(um_flush_tlb_all, NAME_OF_FLUSH);
+	RESOLVE(um_set_memory_np, "set_memory_np");
+	RESOLVE(um_set_direct_map_invalid_noflush, "set_direct_map_invalid_noflush");
+	RESOLVE(um_update_page_count, "update_page_count");
+	RESOLVE(um_kallsyms_lookup_name, "kallsyms_lookup_name");
+	err = resolve_data("cpa_lock", &um_cpa_lock);
+	return err ? err : resolve_data("pgd_lock", &um_pgd_lock);
+}

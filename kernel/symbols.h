@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the kernel has and does not export.
+ *
+ * Functions are called through static calls, which are direct calls in the
+ * text: a call through a pointer would trap on CPUs with IBT, as the kernel
+ * seals functions whose address it does not take.
+ */
+#ifndef UNMAPPED_SYMBOLS_H
+#define UNMAPPED_SYMBOLS_H
+
+#include <linux/mm_types.h>
+#include <linux/spinlock.h>
+#include <linux/static_call_types.h>
+
+void sym_flush_tlb_all(void);
+int sym_set_memory_np(unsigned long addr, int numpages);
+int sym_set_direct_map_invalid_noflush(struct page *page);
+void sym_update_page_count(int level, unsigned long pages);
+unsigned long sym_kallsyms_lookup_name(const char *name);
+
+DECLARE_STATIC_CALL(um_flush_tlb_all, sym_flush_tlb_all);
+DECLARE_STATIC_CALL(um_set_memory_np, sym_set_memory_np);
+DECLARE_STATIC_CALL(um_set_direct_map_invalid_noflush,
+		    sym_set_direct_map_invalid_noflush);
+DECLARE_STATIC_CALL(um_update_page_count, sym_update_page_count);
+DECLARE_STATIC_CALL(um_kallsyms_lookup_name, sym_kallsyms_lookup_name);
+
+/* arch/x86/mm/pat/set_memory.c: held over every change of a direct-map entry. */
+extern spinlock_t *um_cpa_lock;
+/* arch/x86/mm/fault.c: held over every change of the direct map's tables. */
+extern spinlock_t *um_pgd_lock;
+
+/**
+ * symbols_resolve - find all of the above
+ *
+ * Return: 0, or -ENOENT after one line in the log that names the first symbol
+ * that this kernel does not have.  Context: may sleep.
+ */
+int symbols_resolve(void);
+
+#endif /* UNMAPPED_SYMBOLS_H */

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+/*
+ * fragmented - with no whole block free, /dev/unmapped lives on pieces, and
+ * heals the direct map when they go back.
+ *
+ * The fragmenter takes ordinary memory until no order-9 page is free, then
+ * gives back all but one page of each 2 MiB block of physical memory.  The pages
+ * that stay are pinned (registered with io_uring), so compaction can't move
+ * them out of the way.
+ */
+#define _GNU_SOURCE
+#include "guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <linux/io_uring.h>
+
+#define BYTES		(32 * MIB)
+#define PFN_MASK	((1ULL << 55) - 1)
+#define MAX_BLOCKS	16384
+
+/* Free pages of order 9 and more, but for the DMA zone, which is held back. */
+static long whole_blocks(void)
+{
+	char line[512], zone[32];
+	long sum = 0, count;
+	int order, used, at;
+	FILE *f = fopen("/proc/buddyinfo", "re");
+
+	if (!f)
+		die("/proc/buddyinfo");
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "Node %*d, zone %31s%n", zone, &at) != 1 ||
+		    !strcmp(zone, "DMA"))
+			continue;
+		for (order = 0;
+		     sscanf(line + at, "%ld%n", &count, &used) == 1;
+		     order++, at += used)
+			if (order >= 9)
+				sum += count << (order - 9);
+	}
+	fclose(f);
+	return sum;
+}
+
+static long fragment(void)
+{
+	size_t all = meminfo("MemTotal") * 1024, taken = 0, i, pages;
+	static struct iovec pin[MAX_BLOCKS];
+	static uint8_t seen[1 << 20];
+	struct io_uring_params params = { 0 };
+	uint64_t *map;
+	int ring, fd, nr = 0;
+	uint8_t *p;
+
+	p = mmap(NULL, all, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED || madvise(p, all, MADV_NOHUGEPAGE))
+		die("mmap");
+	while (taken < all && whole_blocks()) {
+		touch(p + taken, MIB / 2);
+		taken += MIB / 2;
+	}
+	pages = taken / PAGE;
+	note("%zu MiB taken", taken / MIB);
+
+	map = malloc(pages * sizeof(*map));
+	fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (!map || fd < 0 ||
+	    pread(fd, map, pages * sizeof(*map),
+		  (uintptr_t)p / PAGE * sizeof(*map)) !=
+		    (ssize_t)(pages * sizeof(*map)))
+		die("pagemap");
+	close(fd);
+	for (i = 0; i < pages; i++) {
+		uint64_t block = (map[i] & PFN_MASK) / 512;
+
+		if (!block || block >= sizeof(seen) || seen[block] ||
+		    nr == MAX_BLOCKS)
+			continue;
+		seen[block] = 1;
+		pin[nr].iov_base = p + i * PAGE;
+		pin[nr++].iov_len = PAGE;
+	}
+	ring = syscall(SYS_io_uring_setup, 4, &params);
+	if (ring < 0 || syscall(SYS_io_uring_register, ring,
+				IORING_REGISTER_BUFFERS, pin, nr))
+		die("pinning %d pages", nr);
+	/* The gaps between pinned pages. */
+	for (i = 0; i <= (size_t)nr; i++) {
+		uint8_t *from = i ? (uint8_t *)pin[i - 1].iov_base + PAGE : p;
+		uint8_t *to = i < (size_t)nr ? pin[i].iov_base : p + taken;
+
+		if (to > from && madvise(from, to - from, MADV_DONTNEED))
+			die("madvise");
+	}
+	free(map);
+	return nr;
+}
+
+int main(void)
+{
+	struct direct_map start, now;
+	long splits, heals, pieces;
+	uint8_t *p;
+	int fd, round;
+
+	if (um_shrink())
+		die("shrink");
+	direct_map_read(&start);
+	direct_map_note("start", &start);
+	note("%ld blocks fragmented", fragment());
+	ok(whole_blocks() == 0, "control: no whole block is free");
+	ok(meminfo("MemFree") > 4 * (long)BYTES / 1024,
+	   "control: but much memory is (%ld MiB)", meminfo("MemFree") / 1024);
+	direct_map_read(&now);
+	ok(now.kb4 == start.kb4, "control: the direct map is still whole");
+
+	for (round = 1; round <= 2; round++) {
+		splits = um_stat("splits_2m");
+		heals = um_stat("heals_2m");
+		pieces = um_stat("pieces_taken");
+		fd = um_open();
+		p = fd < 0 ? NULL : map_shared(fd, BYTES);
+		if (!p)
+			die("object");
+		touch(p, BYTES);
+		direct_map_read(&now);
+		direct_map_note("in use", &now);
+		ok(um_stat("pages_allocated") == BYTES / PAGE,
+		   "round %d: all pages are there", round);
+		splits = um_stat("splits_2m") - splits;
+		pieces = um_stat("pieces_taken") - pieces;
+		note("%ld pieces, %ld splits", pieces, splits);
+		ok(pieces > 0, "round %d: from pieces", round);
+		ok(splits > 0, "round %d: splits are counted", round);
+		ok(now.kb4 - start.kb4 == splits * 2048,
+		   "round %d: as many as the kernel counts", round);
+		munmap(p, BYTES);
+		close(fd);
+		if (um_shrink())
+			die("shrink");
+		ok(um_stat_becomes("pages_owned", 0, 5),
+		   "round %d: all given back", round);
+		heals = um_stat("heals_2m") - heals;
+		ok(heals == splits, "round %d: each split is healed (%ld of %ld)",
+		   round, heals, splits);
+		direct_map_read(&now);
+		direct_map_note("after", &now);
+		ok(direct_map_same(&start, &now),
+		   "round %d: DirectMap is what it was", round);
+	}
+	ok(um_stat("quarantined") == 0, "nothing in quarantine");
+	return finish();
+}

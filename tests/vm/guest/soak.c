@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT
+/*
+ * soak - many processes map, touch, fork, share and die at random, while
+ * another one takes memory until the shrinker has to give blocks back.
+ *
+ * SOAK_SECONDS of it; a seed that can be given again with SOAK_SEED.  At the
+ * end nothing may be left: no page allocated or owned, free memory back, the
+ * direct map as it was.
+ */
+#define _GNU_SOURCE
+#include "guest.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WORKERS		8
+#define OBJECTS		6
+#define MAX_PAGES	768	/* 3 MiB: one and a half block */
+
+struct shared {
+	volatile long made, touched, killed, forked, no_memory, dirty, wrong;
+};
+
+static struct shared *count;
+static time_t end;
+
+#define COUNT(what)	__atomic_add_fetch(&count->what, 1, __ATOMIC_RELAXED)
+
+static bool over(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec >= end;
+}
+
+struct object {
+	uint64_t *p;
+	size_t pages;
+};
+
+static uint64_t stamp(const struct object *o, size_t page, unsigned int seed)
+{
+	return (uint64_t)(uintptr_t)o ^ page << 40 ^ seed ^ 1;
+}
+
+static void make(struct object *o, unsigned int *seed, unsigned int id)
+{
+	size_t words = PAGE / sizeof(uint64_t), i;
+	int fd;
+
+	o->pages = 1 + rand_r(seed) % MAX_PAGES;
+	if (rand_r(seed) % 2)
+		fd = um_open();
+	else
+		fd = um_create(o->pages * PAGE, 0, rand_r(seed) % 3 - 1);
+	if (fd < 0)
+		goto failed;
+	o->p = map_shared(fd, o->pages * PAGE);
+	close(fd);
+	if (!o->p)
+		goto failed;
+	COUNT(made);
+	for (i = 0; i < o->pages; i++) {
+		if (raises((uint8_t *)(o->p + i * words), false, SIGBUS)) {
+			COUNT(no_memory);
+			munmap(o->p, o->pages * PAGE);
+			o->p = NULL;
+			return;
+		}
+		if (!is_zero(o->p + i * words, PAGE))
+			COUNT(dirty);
+		o->p[i * words] = stamp(o, i, id);
+		o->p[i * words + words - 1] = stamp(o, i, id);
+		COUNT(touched);
+	}
+	return;
+failed:
+	o->p = NULL;
+	if (errno != ENOMEM && errno != ENODEV)
+		COUNT(wrong);
+	COUNT(no_memory);
+}
+
+static void check(const struct object *o, unsigned int id)
+{
+	size_t words = PAGE / sizeof(uint64_t), i;
+
+	for (i = 0; i < o->pages; i++)
+		if (o->p[i * words] != stamp(o, i, id) ||
+		    o->p[i * words + words - 1] != stamp(o, i, id))
+			COUNT(wrong);
+}
+
+static void worker(unsigned int id)
+{
+	struct object objects[OBJECTS] = { 0 };
+	unsigned int seed = id;
+	struct object *o;
+	pid_t pid;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (!over()) {
+		o = &objects[rand_r(&seed) % OBJECTS];
+		switch (rand_r(&seed) % 8) {
+		case 0:		/* a child sees the same, and dies somehow */
+			pid = fork();
+			if (!pid) {
+				int i;
+
+				prctl(PR_SET_PDEATHSIG, SIGKILL);
+				for (i = 0; i < OBJECTS; i++)
+					if (objects[i].p)
+						check(&objects[i], id);
+				make(&objects[0], &seed, id);
+				if (rand_r(&seed) % 2)
+					raise(SIGKILL);
+				_exit(0);
+			}
+			if (pid > 0) {
+				COUNT(forked);
+				waitpid(pid, NULL, 0);
+			}
+			break;
+		case 1:		/* lose the middle of it */
+			if (o->p && o->pages > 2) {
+				check(o, id);
+				munmap((char *)o->p + PAGE, PAGE);
+				munmap(o->p, PAGE);
+				munmap((char *)o->p + 2 * PAGE,
+				       (o->pages - 2) * PAGE);
+				o->p = NULL;
+			}
+			break;
+		default:
+			if (o->p) {
+				check(o, id);
+				munmap(o->p, o->pages * PAGE);
+				o->p = NULL;
+			} else {
+				make(o, &seed, id);
+			}
+		}
+	}
+	_exit(0);
+}
+
+/* Take memory until the cache has had to give, then leave all of it. */
+static void hog(void)
+{
+	long start = um_stat("pages_released");
+	char *p;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	file_write("/proc/self/oom_score_adj", "1000");
+	while (!over()) {
+		if (meminfo("MemFree") < 36 * 1024) {
+			/* Below the watermark at which the kernel reclaims. */
+			if (um_stat("pages_released") > start + 2048)
+				break;
+			usleep(20000);
+			if (meminfo("MemFree") < 28 * 1024)
+				break;
+		}
+		p = mmap(NULL, MIB, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (p == MAP_FAILED)
+			break;
+		touch(p, MIB);
+	}
+	_exit(0);
+}
+
+int main(void)
+{
+	const char *text = getenv("SOAK_SECONDS");
+	int seconds = text ? atoi(text) : 30, i, status;
+	unsigned int seed = (text = getenv("SOAK_SEED")) ? strtoul(text, 0, 0)
+							 : (unsigned long)time(NULL);
+	long free_before, released, hogs = 0;
+	struct direct_map start, now;
+	pid_t pids[WORKERS], hog_pid, pid;
+	struct timespec t;
+
+	note("%d seconds, seed %u", seconds, seed);
+	count = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (file_write("/proc/sys/vm/min_free_kbytes", "32768") || um_shrink())
+		die("start");
+	direct_map_read(&start);
+	free_before = meminfo("MemFree");
+	released = um_stat("pages_released");
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	end = t.tv_sec + seconds;
+	fflush(stdout);
+	for (i = 0; i < WORKERS; i++) {
+		pids[i] = fork();
+		if (!pids[i])
+			worker(seed + i + 1);
+	}
+	hog_pid = fork();
+	if (!hog_pid)
+		hog();
+	while (!over()) {
+		usleep(50000 + rand_r(&seed) % 200000);
+		i = rand_r(&seed) % WORKERS;
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+		COUNT(killed);
+		pids[i] = fork();
+		if (!pids[i])
+			worker(rand_r(&seed));
+		pid = waitpid(hog_pid, &status, WNOHANG);
+		if (pid == hog_pid) {
+			hogs++;
+			hog_pid = fork();
+			if (!hog_pid)
+				hog();
+		}
+	}
+	for (i = 0; i < WORKERS; i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
+	kill(hog_pid, SIGKILL);
+	waitpid(hog_pid, NULL, 0);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+
+	note("%ld objects, %ld pages touched, %ld forks, %ld killed, %ld times no memory, %ld times pressure",
+	     count->made, count->touched, count->forked, count->killed,
+	     count->no_memory, hogs);
+	note("refills %ld, blocks taken %ld, released %ld, pieces %ld, splits %ld, failures %ld",
+	     um_stat("refills"), um_stat("blocks_taken"),
+	     um_stat("blocks_released"), um_stat("pieces_taken"), um_splits(),
+	     um_stat("failures"));
+	ok(count->made > 10 * seconds / 30 && count->touched > count->made,
+	   "control: work was done");
+	ok(um_stat("pages_released") > released,
+	   "control: memory was given back under pressure");
+	ok(count->dirty == 0, "each page was zero at first (%ld not)",
+	   count->dirty);
+	ok(count->wrong == 0, "each page kept its data (%ld not)",
+	   count->wrong);
+	ok(um_stat_becomes("pages_allocated", 0, 20),
+	   "no page is allocated any more (%ld)", um_stat("pages_allocated"));
+	ok(um_shrink() == 0, "shrink");
+	ok(um_stat_becomes("pages_owned", 0, 20), "no page is owned (%ld)",
+	   um_stat("pages_owned"));
+	ok(um_stat("quarantined") == 0, "nothing in quarantine");
+	note("MemFree %ld kB before, %ld kB after", free_before,
+	     meminfo("MemFree"));
+	ok(meminfo("MemFree") > free_before - 24 * 1024,
+	   "free memory is back");
+	direct_map_read(&now);
+	direct_map_note("start", &start);
+	direct_map_note("end", &now);
+	ok(direct_map_same(&start, &now), "DirectMap is what it was");
+	return finish();
+}
