@@ -48,9 +48,16 @@ int allocator_init(struct allocator *a, const struct um_host_ops *ops, void *hos
 	return err;
 }
 
-/* From one node, taking more from the system if need be. */
+static bool backing_off(struct cache *c)
+{
+	u64 until = READ_ONCE(c->retry_after);
+
+	return until && c->allocator->ops->now(c->allocator->host) < until;
+}
+
+/* From one node, taking more from the system if need be and patient. */
 static int alloc_on(struct cache *c, unsigned int order, unsigned int flags,
-		    unsigned long want, unsigned long *pfn)
+		    unsigned long want, bool patient, unsigned long *pfn)
 {
 	unsigned long seen;
 	int err;
@@ -61,31 +68,47 @@ static int alloc_on(struct cache *c, unsigned int order, unsigned int flags,
 			return 0;
 		if (flags & UM_NOWAIT && !UM_BROKEN(UM_BREAK_CONTEXT))
 			return -ENOMEM;
+		if (!patient && backing_off(c))
+			return -ENOMEM;
 		err = cache_refill(c, order, want, seen);
 		if (err)
 			return err;
 	}
 }
 
+/*
+ * The node asked for first, then the others, nearest first.  A node that had
+ * nothing a moment ago is asked again only when no other has anything either:
+ * each such attempt costs a round of reclaim.
+ */
+static int alloc_nearest(struct allocator *a, int nid, unsigned int order,
+			 unsigned int flags, unsigned long want, bool patient,
+			 unsigned long *pfn)
+{
+	int err, n;
+
+	err = alloc_on(a->caches[nid], order, flags, want, patient, pfn);
+	if (likely(!err) || flags & UM_THISNODE)
+		return err;
+	for (n = a->ops->nearest_node(a->host, nid, -1); n >= 0 && err;
+	     n = a->ops->nearest_node(a->host, nid, n))
+		if (n != nid && cache_of(a, n))
+			err = alloc_on(cache_of(a, n), order, flags, want, patient, pfn);
+	return err;
+}
+
 static int alloc_from(struct allocator *a, int nid, unsigned int order,
 		      unsigned int flags, unsigned long want, unsigned long *pfn)
 {
-	struct cache *c = cache_of(a, nid);
-	int err, n = nid;
+	int err;
 
-	if (unlikely(!c || order > BLOCK_ORDER))
+	if (unlikely(!cache_of(a, nid) || order > BLOCK_ORDER))
 		return -EINVAL;
-	err = alloc_on(c, order, flags, want, pfn);
-	if (likely(!err))
-		return 0;
-	if (!(flags & UM_THISNODE)) {
-		for (n = a->ops->nearest_node(a->host, nid, -1); n >= 0 && err;
-		     n = a->ops->nearest_node(a->host, nid, n))
-			if (n != nid && cache_of(a, n))
-				err = alloc_on(cache_of(a, n), order, flags, want, pfn);
-	}
-	if (err)
-		cache_count(c, STAT_FAILURES, 1);
+	err = alloc_nearest(a, nid, order, flags, want, flags & UM_THISNODE, pfn);
+	if (unlikely(err) && !(flags & (UM_NOWAIT | UM_THISNODE)))
+		err = alloc_nearest(a, nid, order, flags, want, true, pfn);
+	if (unlikely(err))
+		cache_count(a->caches[nid], STAT_FAILURES, 1);
 	return err;
 }
 

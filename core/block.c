@@ -161,7 +161,7 @@ int block_alloc(struct block *b, unsigned int order, bool avoid_dirty)
 	return index;
 }
 
-u32 block_take_half(struct block *b, unsigned int *half)
+u32 block_take_half(struct block *b, bool avoid_dirty, unsigned int *half)
 {
 	int reserved = reserve_some(b, HALF_PAGES);
 	unsigned int word, shift;
@@ -173,7 +173,9 @@ u32 block_take_half(struct block *b, unsigned int *half)
 	for (word = 0; word < BLOCK_WORDS; word++) {
 		old = atomic_long_read(&b->words[word]);
 		for (;;) {
-			bits = (unsigned long)old & ~dirty_word(b, word);
+			bits = (unsigned long)old;
+			if (avoid_dirty)
+				bits &= ~dirty_word(b, word);
 			if (!bits)
 				break;
 			shift = __ffs(bits) & HALF_PAGES;

@@ -101,12 +101,13 @@ static inline unsigned long word_mask(unsigned int bit, unsigned int order)
 int block_alloc(struct block *b, unsigned int order, bool avoid_dirty);
 
 /**
- * block_take_half - claim free, clean pages of one aligned run of 32
+ * block_take_half - claim free pages of one aligned run of 32
+ * @avoid_dirty:	take no dirty page
  * @half:	which run, 0 to 15
  *
  * Return: a bit for each page claimed; 0 when there was none.
  */
-u32 block_take_half(struct block *b, unsigned int *half);
+u32 block_take_half(struct block *b, bool avoid_dirty, unsigned int *half);
 
 /**
  * block_take_all - claim all free pages, dirty ones too

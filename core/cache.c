@@ -162,20 +162,36 @@ struct block_masks *block_get_masks(struct block *b, gfp_t gfp)
 	return m ? m : made;
 }
 
-/* The first page of a range that is dirty, or the end of the range. */
-static unsigned int next_dirty(struct block_masks *m, unsigned int i, unsigned int end)
+/* What of a range lies in a word of its block, and in which words it lies. */
+static unsigned int last_word(unsigned int index, unsigned int order)
 {
-	while (i < end &&
-	       !((unsigned long)atomic_long_read(&m->dirty[i / BITS_PER_LONG]) >>
-		 i % BITS_PER_LONG & 1))
-		i++;
-	return i;
+	return (index + (1U << order) - 1) / BITS_PER_LONG;
 }
 
-static void mark_clean(struct block_masks *m, unsigned int i)
+static unsigned long dirty_of(const struct block_masks *m, unsigned int word,
+			      unsigned int index, unsigned int order)
 {
-	atomic_long_fetch_andnot((long)(1UL << i % BITS_PER_LONG),
-				 &m->dirty[i / BITS_PER_LONG]);
+	return (unsigned long)atomic_long_read(&m->dirty[word]) &
+	       word_mask(index % BITS_PER_LONG, order);
+}
+
+static void zero_pages(struct cache *c, struct block *b, unsigned int word,
+		       unsigned long pages)
+{
+	struct allocator *a = c->allocator;
+
+	for (; pages; pages &= pages - 1)
+		a->ops->zero(a->host, block_pfn(b) + word * BITS_PER_LONG + __ffs(pages), 0);
+}
+
+/* Pages of this word are in the hands of a client that does not care. */
+static void mark_dirty(struct cache *c, struct block_masks *m, unsigned int word,
+		       unsigned long pages)
+{
+	if (!READ_ONCE(c->any_dirty))
+		WRITE_ONCE(c->any_dirty, true);
+	if (~(unsigned long)atomic_long_read(&m->dirty[word]) & pages)
+		atomic_long_fetch_or((long)pages, &m->dirty[word]);
 }
 
 /*
@@ -185,61 +201,69 @@ static void mark_clean(struct block_masks *m, unsigned int i)
 static void prepare(struct cache *c, struct block *b, unsigned int index,
 		    unsigned int order, unsigned int flags)
 {
-	struct allocator *a = c->allocator;
 	struct block_masks *m = READ_ONCE(b->masks);
-	unsigned int end = index + (1U << order);
-	unsigned int i;
+	unsigned int word = index / BITS_PER_LONG;
+	unsigned int last = last_word(index, order);
+	unsigned long dirty;
 
-	if (!a->ops->zero)
+	if (!c->allocator->ops->zero)
 		return;
 	if (!(flags & UM_ZERO)) {
 		/* Without masks the pages just count as clean ones. */
 		m = block_get_masks(b, GFP_NOWAIT | __GFP_NOWARN);
-		if (!m)
-			return;
-		if (!READ_ONCE(c->any_dirty))
-			WRITE_ONCE(c->any_dirty, true);
-		for (i = index; i < end; i++)
-			atomic_long_fetch_or((long)(1UL << i % BITS_PER_LONG),
-					     &m->dirty[i / BITS_PER_LONG]);
+		for (; m && word <= last; word++)
+			mark_dirty(c, m, word, word_mask(index % BITS_PER_LONG, order));
 		return;
 	}
 	if (!m || UM_BROKEN(UM_BREAK_DIRTY))
 		return;
-	for (i = next_dirty(m, index, end); i < end; i = next_dirty(m, i, end)) {
-		a->ops->zero(a->host, block_pfn(b) + i, 0);
-		mark_clean(m, i);
+	for (; word <= last; word++) {
+		dirty = dirty_of(m, word, index, order);
+		if (!dirty)
+			continue;
+		zero_pages(c, b, word, dirty);
+		atomic_long_fetch_andnot((long)dirty, &m->dirty[word]);
 	}
 }
 
-/* Zero what a client is done with, but for pages that may stay dirty. */
-static void clean(struct cache *c, struct block *b, unsigned int index,
+/*
+ * Zero what a client is done with, but for pages that may stay dirty.
+ * Return: whether any of it did.
+ */
+static bool clean(struct cache *c, struct block *b, unsigned int index,
 		  unsigned int order)
 {
 	struct allocator *a = c->allocator;
 	struct block_masks *m = READ_ONCE(b->masks);
-	unsigned int end = index + (1U << order);
+	unsigned int word = index / BITS_PER_LONG;
+	unsigned int last = last_word(index, order);
+	unsigned long mask = word_mask(index % BITS_PER_LONG, order);
+	unsigned long dirty = 0;
 	unsigned int i;
 
-	if (!a->ops->zero || UM_BROKEN(UM_BREAK_CLEAN))
-		return;
-	if (!m || next_dirty(m, index, end) == end) {
+	if (!a->ops->zero)
+		return false;
+	for (i = word; m && i <= last; i++)
+		dirty |= dirty_of(m, i, index, order);
+	if (UM_BROKEN(UM_BREAK_CLEAN))
+		return dirty;
+	if (!dirty) {
 		a->ops->zero(a->host, block_pfn(b) + index, order);
-		return;
+		return false;
 	}
-	for (i = index; i < end; i++)
-		if (next_dirty(m, i, i + 1) != i)
-			a->ops->zero(a->host, block_pfn(b) + i, 0);
+	for (i = word; i <= last; i++)
+		zero_pages(c, b, i, mask & ~dirty_of(m, i, index, order));
+	return true;
 }
 
 /* --- allocation ---------------------------------------------------------- */
 
-static bool magazine_pop(struct cache *c, unsigned long *pfn)
+static bool magazine_pop(struct cache *c, enum magazine_kind kind, unsigned long *pfn)
 {
-	u64 was, m = this_cpu_read(c->cpu->magazine);
+	u64 was, m = this_cpu_read(c->cpu->magazine[kind]);
 
 	while (magazine_pages(m)) {
-		was = this_cpu_cmpxchg(c->cpu->magazine, m,
+		was = this_cpu_cmpxchg(c->cpu->magazine[kind], m,
 				       UM_BROKEN(UM_BREAK_TWICE) ? m : m & (m - 1));
 		if (likely(was == m)) {
 			*pfn = magazine_pfn(m) + __ffs(magazine_pages(m));
@@ -270,23 +294,25 @@ static void put_back(struct cache *c, u64 m)
 }
 
 /* Up to 32 pages from a block: the first for the caller, the rest to keep. */
-static bool magazine_load(struct cache *c, unsigned long *pfn)
+static bool magazine_load(struct cache *c, enum magazine_kind kind, unsigned long *pfn)
 {
+	bool avoid_dirty = kind == CLEAN && READ_ONCE(c->any_dirty);
 	struct block *b = this_cpu_read(c->cpu->hint);
+	struct block_masks *masks;
 	unsigned long flags;
 	unsigned int half;
 	u32 pages = 0;
 	u64 m, old;
 
 	if (b && serves(b))
-		pages = block_take_half(b, &half);
+		pages = block_take_half(b, avoid_dirty, &half);
 	if (pages) {
 		claimed(c, b);
 	} else {
 		spin_lock_irqsave(&c->lock, flags);
 		while ((b = pick(c, 0)) != NULL) {
-			pages = block_take_half(b, &half);
-			if (!pages && READ_ONCE(c->any_dirty))
+			pages = block_take_half(b, avoid_dirty, &half);
+			if (!pages && avoid_dirty)
 				break;		/* perhaps all of it is dirty */
 			cache_update_locked(c, b);
 			if (pages)
@@ -299,10 +325,18 @@ static bool magazine_load(struct cache *c, unsigned long *pfn)
 	}
 
 	m = magazine_make(block_pfn(b) + half * HALF_PAGES, pages);
+	if (kind == DIRTY) {
+		masks = block_get_masks(b, GFP_NOWAIT | __GFP_NOWARN);
+		if (!masks) {
+			put_back(c, m);
+			return false;
+		}
+		mark_dirty(c, masks, half / 2, (unsigned long)pages << half % 2 * HALF_PAGES);
+	}
 	*pfn = magazine_pfn(m) + __ffs(pages);
 	m &= m - 1;
-	old = this_cpu_read(c->cpu->magazine);
-	if (magazine_pages(old) || this_cpu_cmpxchg(c->cpu->magazine, old, m) != old)
+	old = this_cpu_read(c->cpu->magazine[kind]);
+	if (magazine_pages(old) || this_cpu_cmpxchg(c->cpu->magazine[kind], old, m) != old)
 		put_back(c, m);		/* somebody else loaded it meanwhile */
 	return true;
 }
@@ -362,13 +396,12 @@ static int claim(struct cache *c, unsigned int order, bool avoid_dirty,
 int cache_alloc(struct cache *c, unsigned int order, unsigned int flags,
 		unsigned long *pfn)
 {
-	bool zero = flags & UM_ZERO || !c->allocator->ops->zero;
-	bool avoid_dirty = zero && READ_ONCE(c->any_dirty);
+	enum magazine_kind kind = flags & UM_ZERO || !c->allocator->ops->zero ? CLEAN : DIRTY;
+	bool avoid_dirty = kind == CLEAN && READ_ONCE(c->any_dirty);
 	struct block *b;
 	int index;
 
-	if (!order && zero &&
-	    (magazine_pop(c, pfn) || magazine_load(c, pfn)))
+	if (!order && (magazine_pop(c, kind, pfn) || magazine_load(c, kind, pfn)))
 		return 0;
 
 	index = claim(c, order, avoid_dirty, &b);
@@ -413,11 +446,38 @@ static bool in_use(struct block *b, unsigned int index, unsigned int order)
 	return true;
 }
 
+/* Into the magazine, if it is of this page's run and does not hold it already. */
+static bool magazine_push(struct cache *c, enum magazine_kind kind, unsigned long pfn)
+{
+	u64 was, m = this_cpu_read(c->cpu->magazine[kind]);
+
+	while (magazine_covers(m, pfn) && !(m & magazine_bit(pfn))) {
+		was = this_cpu_cmpxchg(c->cpu->magazine[kind], m, m | magazine_bit(pfn));
+		if (likely(was == m))
+			return true;
+		m = was;
+	}
+	return false;
+}
+
+static bool in_magazine(struct cache *c, unsigned long pfn)
+{
+	unsigned int kind;
+	u64 m;
+
+	for (kind = 0; kind < NR_KINDS; kind++) {
+		m = this_cpu_read(c->cpu->magazine[kind]);
+		if (magazine_covers(m, pfn) && m & magazine_bit(pfn))
+			return true;
+	}
+	return false;
+}
+
 int cache_free(struct cache *c, struct block *b, unsigned long pfn,
 	       unsigned int order)
 {
-	u64 was, m = this_cpu_read(c->cpu->magazine);
 	unsigned int index = pfn % BLOCK_PAGES;
+	enum magazine_kind kind;
 	unsigned long word;
 	int nr_free;
 
@@ -425,24 +485,13 @@ int cache_free(struct cache *c, struct block *b, unsigned long pfn,
 		clean(c, b, index, order);
 		return 0;		/* its pages go nowhere any more */
 	}
-	if (unlikely(!in_use(b, index, order) ||
-		     (!order && magazine_covers(m, pfn) && m & magazine_bit(pfn)))) {
+	if (unlikely(!in_use(b, index, order) || (!order && in_magazine(c, pfn)))) {
 		cache_quarantine(c, b, "a page was freed that is not in use");
 		return -EINVAL;
 	}
-	clean(c, b, index, order);
-
-	/* Magazines hold clean pages of blocks that are not in question. */
-	if (!order && !READ_ONCE(b->masks)) {
-		m = this_cpu_read(c->cpu->magazine);
-		while (magazine_covers(m, pfn) && !(m & magazine_bit(pfn))) {
-			was = this_cpu_cmpxchg(c->cpu->magazine, m,
-					       m | magazine_bit(pfn));
-			if (likely(was == m))
-				return 0;
-			m = was;
-		}
-	}
+	kind = clean(c, b, index, order) ? DIRTY : CLEAN;
+	if (!order && magazine_push(c, kind, pfn))
+		return 0;
 
 	nr_free = block_free(b, index, order, &word);
 	if (unlikely(nr_free < 0)) {
@@ -456,16 +505,20 @@ int cache_free(struct cache *c, struct block *b, unsigned long pfn,
 
 void cache_drain_cpu(struct cache *c)
 {
-	u64 was, m = this_cpu_read(c->cpu->magazine);
+	unsigned int kind;
+	u64 was, m;
 
-	for (;;) {
-		was = this_cpu_cmpxchg(c->cpu->magazine, m, MAGAZINE_EMPTY);
-		if (was == m)
-			break;
-		m = was;
-	}
 	this_cpu_write(c->cpu->hint, NULL);
-	put_back(c, m);
+	for (kind = 0; kind < NR_KINDS; kind++) {
+		m = this_cpu_read(c->cpu->magazine[kind]);
+		for (;;) {
+			was = this_cpu_cmpxchg(c->cpu->magazine[kind], m, MAGAZINE_EMPTY);
+			if (was == m)
+				break;
+			m = was;
+		}
+		put_back(c, m);
+	}
 }
 
 /* --- life ---------------------------------------------------------------- */

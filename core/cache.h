@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * The cache of one node: its blocks, which of them serves next, and a magazine
+ * The cache of one node: its blocks, which of them serves next, and magazines
  * for each CPU.
  *
- * Order 0 is served from the CPU's magazine.  Everything else, and a magazine
+ * Order 0 is served from a magazine of the CPU.  Everything else, and a magazine
  * that is empty, is served from a block: first the one this CPU used last
  * (its hint), then the best one, which is the one with the smallest free run
  * that suffices, and among these the fullest.  So nearly full blocks fill up
@@ -34,6 +34,8 @@
 #define REFILL_MAX	32U
 /* A batch is halved for each of these that passes without a refill, in ns. */
 #define BATCH_DECAY	1000000000ULL
+/* A node that had nothing to give is left alone so long, if others will do. */
+#define REFILL_BACKOFF	50000000ULL
 
 enum cache_stat {
 	STAT_REFILLS,		/* times that memory was taken from the system */
@@ -52,8 +54,11 @@ enum cache_stat {
 	NR_CACHE_STATS
 };
 
+/* A CPU has a magazine of pages that read zero, and one of those that may not. */
+enum magazine_kind { CLEAN, DIRTY, NR_KINDS };
+
 struct cache_cpu {
-	u64 magazine;
+	u64 magazine[NR_KINDS];
 	struct block *hint;
 };
 
@@ -74,6 +79,7 @@ struct cache {
 	unsigned long refills;		/* read without the lock */
 	unsigned int batch;
 	u64 last_refill;
+	u64 retry_after;		/* read without the lock */
 
 	atomic_long_t stats[NR_CACHE_STATS];
 };
@@ -98,7 +104,7 @@ int cache_alloc(struct cache *c, unsigned int order, unsigned int flags,
 int cache_free(struct cache *c, struct block *b, unsigned long pfn,
 	       unsigned int order);
 
-/* Empty the magazine of the CPU this runs on.  Any context. */
+/* Empty the magazines of the CPU this runs on.  Any context. */
 void cache_drain_cpu(struct cache *c);
 
 /**

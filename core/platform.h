@@ -24,6 +24,9 @@
 #define BLOCK_PAGES	(1U << BLOCK_ORDER)
 #define REGION_BLOCKS	512U
 
+/* Metadata is asked for while memory is short: rather fail than kill for it. */
+#define GFP_METADATA	(GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
 /* Request flags of the core; see struct um_host_ops for those of get(). */
 #define UM_ZERO		(1U << 0)	/* the pages must read as zero */
 #define UM_NOWAIT	(1U << 1)	/* only what the cache holds; any context */

@@ -52,6 +52,7 @@ typedef unsigned int gfp_t;
 #define GFP_KERNEL	1U
 #define GFP_NOWAIT	2U
 #define __GFP_NOWARN	0U
+#define __GFP_RETRY_MAYFAIL 0U
 
 /* --- checks ------------------------------------------------------------- */
 

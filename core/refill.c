@@ -29,7 +29,7 @@ static int make_room(struct cache *c, struct piece *p)
 	p->b = table_get(&c->allocator->table, p->pfn);
 	if (!p->b)
 		return -ENOMEM;
-	if (p->order < BLOCK_ORDER && !block_get_masks(p->b, GFP_KERNEL))
+	if (p->order < BLOCK_ORDER && !block_get_masks(p->b, GFP_METADATA))
 		return -ENOMEM;
 	return 0;
 }
@@ -218,6 +218,8 @@ int cache_refill(struct cache *c, unsigned int order, unsigned long want,
 	if (nr) {
 		WRITE_ONCE(c->refills, c->refills + 1);
 		c->last_refill = ops->now(host);
+	} else {
+		WRITE_ONCE(c->retry_after, ops->now(host) + REFILL_BACKOFF);
 	}
 	mutex_unlock(&c->refill_lock);
 	return err;

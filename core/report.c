@@ -4,11 +4,16 @@
 
 static void report_magazines(struct cache *c, struct allocator_report *r)
 {
-	unsigned int cpu;
+	unsigned int cpu, kind, pages;
 
-	for_each_possible_cpu(cpu)
-		r->pages_free += hweight32(magazine_pages(
-			READ_ONCE(per_cpu_ptr(c->cpu, cpu)->magazine)));
+	for_each_possible_cpu(cpu) {
+		for (kind = 0; kind < NR_KINDS; kind++) {
+			pages = hweight32(magazine_pages(READ_ONCE(
+				per_cpu_ptr(c->cpu, cpu)->magazine[kind])));
+			r->pages_free += pages;
+			r->free[0] += pages;
+		}
+	}
 }
 
 /* Count each free run once, at the largest order that it is aligned for. */
@@ -147,25 +152,31 @@ static const char *check_lists(struct cache *c)
 	return whole == c->nr_whole ? NULL : "nr_whole is wrong";
 }
 
+static const char *check_magazine(struct allocator *a, struct cache *c, u64 m)
+{
+	struct block *b = table_lookup(&a->table, magazine_pfn(m));
+	unsigned int index = magazine_pfn(m) % BLOCK_PAGES;
+
+	if (!magazine_pages(m))
+		return NULL;
+	if (!b || !(b->flags & BLOCK_LIVE) || (int)b->nid != c->nid)
+		return "a magazine holds pages of no block of its node";
+	if ((unsigned long)atomic_long_read(&b->words[index / BITS_PER_LONG]) >>
+	    index % BITS_PER_LONG & magazine_pages(m))
+		return "a page is in a magazine and in its block";
+	return NULL;
+}
+
 static const char *check_magazines(struct allocator *a, struct cache *c)
 {
-	unsigned int cpu, index;
-	struct block *b;
-	u64 m;
+	const char *wrong = NULL;
+	unsigned int cpu, kind;
 
-	for_each_possible_cpu(cpu) {
-		m = per_cpu_ptr(c->cpu, cpu)->magazine;
-		if (!magazine_pages(m))
-			continue;
-		b = table_lookup(&a->table, magazine_pfn(m));
-		if (!b || !(b->flags & BLOCK_LIVE) || (int)b->nid != c->nid)
-			return "a magazine holds pages of no block of its node";
-		index = magazine_pfn(m) % BLOCK_PAGES;
-		if ((unsigned long)atomic_long_read(&b->words[index / BITS_PER_LONG]) >>
-		    index % BITS_PER_LONG & magazine_pages(m))
-			return "a page is in a magazine and in its block";
-	}
-	return NULL;
+	for_each_possible_cpu(cpu)
+		for (kind = 0; kind < NR_KINDS && !wrong; kind++)
+			wrong = check_magazine(a, c,
+					       per_cpu_ptr(c->cpu, cpu)->magazine[kind]);
+	return wrong;
 }
 
 const char *allocator_validate(struct allocator *a)

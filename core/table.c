@@ -37,7 +37,7 @@ struct block *table_get(struct table *t, unsigned long pfn)
 	if (r)
 		return region_block(r, pfn);
 
-	made = kvzalloc(sizeof(*made), GFP_KERNEL);
+	made = kvzalloc(sizeof(*made), GFP_METADATA);
 	if (!made)
 		return NULL;
 	for (n = 0; n < REGION_BLOCKS; n++) {

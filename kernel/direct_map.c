@@ -38,6 +38,7 @@
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
 #include <linux/static_call.h>
 #include <asm/page.h>
 #include <asm/pgtable_types.h>
@@ -148,11 +149,38 @@ static unsigned int level_of(unsigned long pfn)
 
 /* --- out and back --------------------------------------------------------- */
 
+/*
+ * A split takes a page for the new table with GFP_KERNEL, in the course of
+ * which the OOM killer may be called; a cache is not worth that.  So see first
+ * that there is memory, gently, and then keep CPA from reclaiming.
+ */
+static bool split_begin(unsigned int *saved)
+{
+	/* Two: a 1 GiB entry may have to become 4 KiB entries. */
+	struct page *page = alloc_pages(GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN, 1);
+
+	if (!page)
+		return false;
+	__free_pages(page, 1);
+	*saved = memalloc_noreclaim_save();
+	return true;
+}
+
+static void split_end(unsigned int saved)
+{
+	memalloc_noreclaim_restore(saved);
+}
+
 /* A block inside a 1 GiB entry: CPA splits that, and makes the block absent. */
 static int unmap_from_1g(unsigned long pfn)
 {
-	int err = static_call(um_set_memory_np)(address_of(pfn), BLOCK_PAGES);
+	unsigned int saved;
+	int err;
 
+	if (!split_begin(&saved))
+		return -ENOMEM;
+	err = static_call(um_set_memory_np)(address_of(pfn), BLOCK_PAGES);
+	split_end(saved);
 	if (err)
 		return err;
 	return level_of(pfn) == PG_LEVEL_2M ? UM_SPLIT_1G : UM_SPLIT_1G | UM_SPLIT_2M;
@@ -163,9 +191,13 @@ static int unmap_from_large(unsigned long pfn, unsigned int order, unsigned int 
 {
 	int split = UM_SPLIT_2M | (level == PG_LEVEL_1G ? UM_SPLIT_1G : 0);
 	unsigned long i, nr = 1UL << order;
+	unsigned int saved;
 	int err;
 
+	if (!split_begin(&saved))
+		return -ENOMEM;
 	err = static_call(um_set_direct_map_invalid_noflush)(pfn_to_page(pfn));
+	split_end(saved);
 	if (err)
 		return err;
 	spin_lock(um_cpa_lock);

@@ -1,4 +1,439 @@
 // SPDX-License-Identifier: GPL-2.0
+/*
+ * Tests of what unmapped.ko exports, from kernel code.  For virtual machines.
+ *
+ * /sys/kernel/debug/unmapped_test/
+ *	run	read: the tests, as TAP
+ *	misuse	read: double and wild frees, as TAP; they leave warnings behind
+ *	bench	read: cost of allocation beside the page allocator's, as lines of
+ *		"case order threads nanoseconds peer_nanoseconds"; with -icount
+ *		shift=0 a nanosecond is an instruction
+ */
+#include <linux/debugfs.h>
+#include <linux/irq_work.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
 #include <linux/module.h>
-MODULE_LICENSE("GPL");
+#include <linux/random.h>
+#include <linux/seq_file.h>
+#include <linux/smp.h>
+#include <linux/vmalloc.h>
+#include <linux/unmapped.h>
+#include <asm/pgtable_types.h>
+
+#define MAX_ORDER_TESTED	UNMAPPED_MAX_ORDER
+#define ZEROED			(GFP_KERNEL | __GFP_ZERO)
+
+static struct dentry *dir;
+
+/* --- TAP ------------------------------------------------------------------ */
+
+static unsigned int number;
+
+#define ok(m, cond, ...) do {						\
+	bool ok__ = (cond);						\
+									\
+	seq_printf(m, "%sok %u - ", ok__ ? "" : "not ", ++number);	\
+	seq_printf(m, __VA_ARGS__);					\
+	seq_putc(m, '\n');						\
+} while (0)
+
+/* --- what is true of a page ----------------------------------------------- */
+
+static bool is_absent(struct page *page)
+{
+	unsigned int level;
+	pte_t *pte = lookup_address((unsigned long)page_address(page), &level);
+
+	return pte && !(pte_val(*pte) & _PAGE_PRESENT);
+}
+
+static bool is_present_and_global(struct page *page)
+{
+	pgprotval_t want = _PAGE_PRESENT | (__default_kernel_pte_mask & _PAGE_GLOBAL);
+	unsigned int level;
+	pte_t *pte = lookup_address((unsigned long)page_address(page), &level);
+
+	return pte && (pte_val(*pte) & want) == want;
+}
+
+static bool all_absent(struct page *page, unsigned int order)
+{
+	unsigned long i;
+
+	for (i = 0; i < 1UL << order; i++)
+		if (!is_absent(page + i))
+			return false;
+	return true;
+}
+
+static bool all_counted(struct page *page, unsigned int order)
+{
+	unsigned long i;
+
+	for (i = 0; i < 1UL << order; i++)
+		if (page_count(page + i) != 1)
+			return false;
+	return true;
+}
+
+static bool holds(struct page *page, unsigned int order, u8 byte)
+{
+	bool same = true;
+	unsigned long i;
+	void *addr;
+
+	for (i = 0; same && i < 1UL << order; i++) {
+		addr = unmapped_map_local(page + i);
+		same = !memchr_inv(addr, byte, PAGE_SIZE);
+		unmapped_unmap_local(addr);
+	}
+	return same;
+}
+
+static void fill(struct page *page, unsigned int order, u8 byte)
+{
+	unsigned long i;
+	void *addr;
+
+	for (i = 0; i < 1UL << order; i++) {
+		addr = unmapped_map_local(page + i);
+		memset(addr, byte, PAGE_SIZE);
+		unmapped_unmap_local(addr);
+	}
+}
+
+/* --- tests ---------------------------------------------------------------- */
+
+static void test_orders(struct seq_file *m)
+{
+	unsigned int order;
+	struct page *page;
+
+	for (order = 0; order <= MAX_ORDER_TESTED; order++) {
+		page = unmapped_pages_alloc(ZEROED, order);
+		ok(m, page, "order %u is allocated", order);
+		if (!page)
+			continue;
+		ok(m, !(page_to_pfn(page) & ((1UL << order) - 1)), "and aligned");
+		ok(m, all_absent(page, order), "and absent");
+		ok(m, all_counted(page, order), "each page has a reference");
+		ok(m, holds(page, order, 0), "and reads zero");
+		fill(page, order, 0x5a);
+		unmapped_pages_free(page, order);
+		page = unmapped_pages_alloc(ZEROED, order);
+		ok(m, page && holds(page, order, 0), "zero again when used again");
+		unmapped_pages_free(page, order);
+	}
+	ok(m, !unmapped_pages_alloc(ZEROED | __GFP_NOWARN, MAX_ORDER_TESTED + 1),
+	   "a larger order is refused");
+	ok(m, !unmapped_pages_alloc_node(MAX_NUMNODES, ZEROED | __GFP_NOWARN, 0),
+	   "a node that there is not is refused");
+	unmapped_pages_free(NULL, 0);
+	ok(m, true, "NULL is freed without harm");
+}
+
+static void test_split_free(struct seq_file *m)
+{
+	struct page *page = unmapped_pages_alloc(ZEROED, 4), *half;
+	unsigned int i;
+
+	ok(m, page, "order 4");
+	if (!page)
+		return;
+	for (i = 0; i < 8; i++)
+		unmapped_pages_free(page + i, 0);
+	half = page + 8;
+	ok(m, all_counted(half, 3) && holds(half, 3, 0), "freed by halves: the rest stays");
+	unmapped_pages_free(half, 3);
+}
+
+static void test_bulk(struct seq_file *m)
+{
+	const unsigned long nr = 2000;
+	struct page **pages = kvcalloc(nr, sizeof(*pages), GFP_KERNEL);
+	unsigned long i, got, bad = 0;
+
+	if (!pages) {
+		ok(m, false, "memory for a test");
+		return;
+	}
+	got = unmapped_pages_alloc_bulk(NUMA_NO_NODE, ZEROED, nr, pages);
+	ok(m, got == nr, "%lu of %lu pages in bulk", got, nr);
+	for (i = 0; i < got; i++) {
+		bad += !all_absent(pages[i], 0) || !all_counted(pages[i], 0);
+		fill(pages[i], 0, (u8)i);
+	}
+	for (i = 0; i < got; i++)
+		bad += !holds(pages[i], 0, (u8)i);
+	ok(m, !bad, "all absent, counted, and none given twice (%lu are not)", bad);
+	for (i = 0; i < got; i++)
+		unmapped_pages_free(pages[i], 0);
+	kvfree(pages);
+}
+
+static void test_dirty(struct seq_file *m)
+{
+	struct page *dirty = unmapped_pages_alloc(GFP_KERNEL, 2), *zeroed;
+	unsigned long tries, leaks = 0;
+
+	ok(m, dirty, "without __GFP_ZERO");
+	if (!dirty)
+		return;
+	fill(dirty, 2, 0xd1);
+	unmapped_pages_free(dirty, 2);
+	for (tries = 0; tries < 64; tries++) {
+		zeroed = unmapped_pages_alloc(ZEROED, 2);
+		leaks += !zeroed || !holds(zeroed, 2, 0);
+		unmapped_pages_free(zeroed, 2);
+	}
+	ok(m, !leaks, "what it left is never seen by one who asks for zero");
+}
+
+struct in_irq {
+	struct irq_work work;
+	struct page *page;
+	bool hard;
+};
+
+static void alloc_in_irq(struct irq_work *work)
+{
+	struct in_irq *w = container_of(work, struct in_irq, work);
+
+	w->hard = in_hardirq();
+	w->page = unmapped_pages_alloc(GFP_ATOMIC | __GFP_ZERO, 0);
+}
+
+static void free_in_irq(struct irq_work *work)
+{
+	struct in_irq *w = container_of(work, struct in_irq, work);
+
+	unmapped_pages_free(w->page, 0);
+}
+
+static void test_contexts(struct seq_file *m)
+{
+	struct page *page = unmapped_pages_alloc(ZEROED, 0), *atomic;
+	struct in_irq w = {};
+	unsigned long flags;
+
+	unmapped_pages_free(page, 0);		/* the cache holds something now */
+
+	local_irq_save(flags);
+	atomic = unmapped_pages_alloc(GFP_NOWAIT | __GFP_ZERO, 0);
+	local_irq_restore(flags);
+	ok(m, atomic && is_absent(atomic), "GFP_NOWAIT with interrupts off");
+	local_irq_save(flags);
+	unmapped_pages_free(atomic, 0);
+	local_irq_restore(flags);
+
+	init_irq_work(&w.work, alloc_in_irq);
+	irq_work_queue(&w.work);
+	irq_work_sync(&w.work);
+	ok(m, w.hard && w.page && is_absent(w.page), "GFP_ATOMIC in a hard interrupt");
+	if (w.page) {
+		init_irq_work(&w.work, free_in_irq);
+		irq_work_queue(&w.work);
+		irq_work_sync(&w.work);
+	}
+	page = unmapped_pages_alloc(GFP_NOWAIT | __GFP_ZERO | __GFP_NOWARN, 0);
+	ok(m, page && holds(page, 0, 0), "freed in one: zero when used again");
+	unmapped_pages_free(page, 0);
+}
+
+static void test_map_local(struct seq_file *m)
+{
+	struct page *pages[4];
+	void *addr[4];
+	bool good = true;
+	int i;
+
+	for (i = 0; i < 4; i++)
+		pages[i] = unmapped_pages_alloc(ZEROED, 0);
+	for (i = 0; i < 4; i++)
+		addr[i] = unmapped_map_local(pages[i]);
+	for (i = 0; i < 4; i++)
+		memset(addr[i], 0x10 + i, PAGE_SIZE);
+	for (i = 3; i >= 0; i--)
+		unmapped_unmap_local(addr[i]);
+	for (i = 0; i < 4; i++)
+		good &= holds(pages[i], 0, (u8)(0x10 + i));
+	ok(m, good, "unmapped_map_local() nests four deep");
+	for (i = 0; i < 4; i++)
+		unmapped_pages_free(pages[i], 0);
+}
+
+/* Wherever the pages came from: back in the direct map as they were there. */
+static void test_restored(struct seq_file *m)
+{
+	unsigned long bad = 0, nr = 0;
+	struct page *pages[64];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		pages[i] = alloc_pages(GFP_KERNEL | __GFP_NOWARN, 9);
+		if (!pages[i])
+			break;
+		for (nr = 0; nr < 512; nr++)
+			bad += !is_present_and_global(pages[i] + nr);
+	}
+	ok(m, i && !bad, "free memory is present and global (%lu of it is not)", bad);
+	while (i--)
+		__free_pages(pages[i], 9);
+}
+
+static int run_show(struct seq_file *m, void *v)
+{
+	number = 0;
+	test_orders(m);
+	test_split_free(m);
+	test_bulk(m);
+	test_dirty(m);
+	test_contexts(m);
+	test_map_local(m);
+	test_restored(m);
+	seq_printf(m, "1..%u\n", number);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(run);
+
+static int misuse_show(struct seq_file *m, void *v)
+{
+	struct page *page, *other;
+
+	number = 0;
+	page = unmapped_pages_alloc(ZEROED, 0);
+	ok(m, page, "a page");
+	if (!page)
+		return 0;
+	get_page(page);
+	unmapped_pages_free(page, 0);
+	ok(m, page_count(page) == 2 && is_absent(page), "freed while referenced: kept");
+	put_page(page);
+	unmapped_pages_free(page, 0);
+	unmapped_pages_free(page, 0);
+	other = unmapped_pages_alloc(ZEROED, 0);
+	ok(m, page_count(page) == (other == page), "freed twice: refused");
+	page = unmapped_pages_alloc(ZEROED, 0);
+	ok(m, page && page != other, "and not given twice");
+	unmapped_pages_free(other, 0);
+	unmapped_pages_free(page, 0);
+
+	page = alloc_page(GFP_KERNEL);
+	unmapped_pages_free(page, 0);
+	ok(m, page && page_count(page) == 0 && !is_absent(page),
+	   "a page of others: refused, and present");
+	seq_printf(m, "1..%u\n", number);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(misuse);
+
+/* --- bench ---------------------------------------------------------------- */
+
+struct api {
+	struct page *(*alloc)(gfp_t gfp, unsigned int order);
+	void (*free)(struct page *page, unsigned int order);
+};
+
+static struct page *peer_alloc(gfp_t gfp, unsigned int order)
+{
+	return alloc_pages(gfp, order);
+}
+
+static const struct api ours = { unmapped_pages_alloc, unmapped_pages_free };
+static const struct api peer = { peer_alloc, __free_pages };
+
+#define PAIRS	2000U
+
+static u64 at_once(const struct api *api, gfp_t gfp, unsigned int order)
+{
+	unsigned int i;
+	u64 start = 0;
+
+	for (i = 0; i < PAIRS + 100; i++) {
+		if (i == 100)
+			start = ktime_get_ns();		/* warm by now */
+		api->free(api->alloc(gfp, order), order);
+	}
+	return (ktime_get_ns() - start) / PAIRS;
+}
+
+/* All of it allocated, then all freed; shuffled: in random order. */
+static void bulk(const struct api *api, gfp_t gfp, unsigned int order,
+		 bool shuffled, struct page **pages, unsigned long nr,
+		 u64 *alloc_ns, u64 *free_ns)
+{
+	unsigned long i, j;
+	u64 start;
+
+	start = ktime_get_ns();
+	for (i = 0; i < nr; i++)
+		pages[i] = api->alloc(gfp, order);
+	*alloc_ns = (ktime_get_ns() - start) / nr;
+	for (i = nr - 1; shuffled && i; i--) {
+		j = prandom_u32_max(i + 1);
+		swap(pages[i], pages[j]);
+	}
+	start = ktime_get_ns();
+	for (i = 0; i < nr; i++)
+		api->free(pages[i], order);
+	*free_ns = (ktime_get_ns() - start) / nr;
+}
+
+static void bench_one(struct seq_file *m, const char *suffix, gfp_t gfp,
+		      unsigned int order, struct page **pages, unsigned long nr)
+{
+	u64 a[2], f[2];
+	int shuffled;
+
+	seq_printf(m, "at-once%s %u 1 %llu %llu\n", suffix, order,
+		   at_once(&ours, gfp, order), at_once(&peer, gfp, order));
+	for (shuffled = 0; shuffled < 2; shuffled++) {
+		/* The first round takes the blocks; that is not what is asked. */
+		bulk(&ours, gfp, order, shuffled, pages, nr, &a[0], &f[0]);
+		bulk(&ours, gfp, order, shuffled, pages, nr, &a[0], &f[0]);
+		bulk(&peer, gfp, order, shuffled, pages, nr, &a[1], &f[1]);
+		bulk(&peer, gfp, order, shuffled, pages, nr, &a[1], &f[1]);
+		seq_printf(m, "%s-alloc%s %u 1 %llu %llu\n",
+			   shuffled ? "random" : "bulk", suffix, order, a[0], a[1]);
+		seq_printf(m, "%s-free%s %u 1 %llu %llu\n",
+			   shuffled ? "random" : "bulk", suffix, order, f[0], f[1]);
+	}
+}
+
+static int bench_show(struct seq_file *m, void *v)
+{
+	static const unsigned int orders[] = { 0, 3, 6, 9 };
+	const unsigned long total = 16384;	/* pages at a time, 64 MiB */
+	struct page **pages = kvcalloc(total, sizeof(*pages), GFP_KERNEL);
+	unsigned int i;
+
+	if (!pages)
+		return -ENOMEM;
+	for (i = 0; i < ARRAY_SIZE(orders); i++) {
+		bench_one(m, "-zeroed", ZEROED, orders[i], pages, total >> orders[i]);
+		bench_one(m, "", GFP_KERNEL, orders[i], pages, total >> orders[i]);
+	}
+	kvfree(pages);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(bench);
+
+static int __init test_init(void)
+{
+	dir = debugfs_create_dir("unmapped_test", NULL);
+	debugfs_create_file("run", 0400, dir, NULL, &run_fops);
+	debugfs_create_file("misuse", 0400, dir, NULL, &misuse_fops);
+	debugfs_create_file("bench", 0400, dir, NULL, &bench_fops);
+	return 0;
+}
+
+static void __exit test_exit(void)
+{
+	debugfs_remove(dir);
+}
+
+module_init(test_init);
+module_exit(test_exit);
 MODULE_DESCRIPTION("Tests of the in-kernel API of unmapped");
+MODULE_LICENSE("GPL");

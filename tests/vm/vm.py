@@ -198,7 +198,9 @@ def build_modules(version="6.1", flavour="cloud"):
     cmd = ["make", "-s", "-C", ROOT, "module",
            "KERNEL=" + version, "FLAVOUR=" + flavour]
     with Lock(os.path.join(BUILD, "module.lock")):
-        if subprocess.run(cmd, stdout=sys.stderr).returncode:
+        p = subprocess.run(cmd, stdout=subprocess.PIPE, text=True)
+        if p.returncode:
+            print(p.stdout, file=sys.stderr)
             raise Error("make module failed")
     top = os.path.join(ROOT, "build", "module",
                        kernel("release", version, flavour))
@@ -266,8 +268,15 @@ class Shape:
             raise Error("%s does not divide among %d nodes" %
                         (self.memory, self.nodes))
         thread = "multi" if self.cpus > 1 and not self.icount else "single"
+        smp = str(self.cpus)
+        if self.nodes > 1:
+            # Whoever shares a node shares a socket, or the kernel warns.
+            if self.cpus % self.nodes:
+                raise Error("%d CPUs do not divide among %d nodes" %
+                            (self.cpus, self.nodes))
+            smp += ",sockets=%d" % self.nodes
         cmd = ["qemu-system-x86_64", "-accel", "tcg,thread=" + thread,
-               "-cpu", self.cpu, "-m", "%dM" % mib, "-smp", str(self.cpus),
+               "-cpu", self.cpu, "-m", "%dM" % mib, "-smp", smp,
                "-nodefaults", "-no-user-config", "-nographic", "-no-reboot",
                "-kernel", image, "-initrd", initrd,
                "-append", (APPEND + " " + self.append).strip()]
@@ -275,7 +284,8 @@ class Shape:
             cmd += ["-icount", "shift=0,sleep=off"]
         if self.nodes > 1:
             for n in range(self.nodes):
-                cpus = [c for c in range(self.cpus) if c % self.nodes == n]
+                each = self.cpus // self.nodes
+                cpus = range(n * each, (n + 1) * each)
                 cmd += ["-object", "memory-backend-ram,id=m%d,size=%dM" %
                         (n, mib // self.nodes),
                         "-numa", "node,nodeid=%d,memdev=m%d%s" % (

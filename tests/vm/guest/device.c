@@ -266,6 +266,7 @@ static void semantics(void)
 	   "moved with mremap, the data is there");
 	if (moved == MAP_FAILED)
 		die("mremap");
+	munmap(a + 5 * PAGE, n - 5 * PAGE);
 	a = moved;
 	ok(!mprotect(a, PAGE, PROT_READ) && raises(a, true, SIGSEGV) &&
 	   a[0] == 0x5c, "mprotect to read-only");
@@ -289,7 +290,7 @@ static void semantics(void)
 	close(fd);
 	a[17] = 3;
 	ok(a[0] == 0x5c && a[17] == 3, "the mapping outlives the descriptor");
-	munmap(a, 5 * PAGE);
+	munmap(a, n);
 	close(other);
 	ok(is_zero(c, n), "so does that of the other");
 	munmap(c, n);

@@ -189,6 +189,16 @@ int um_shrink(void)
 	return file_write(DEBUGFS "shrink", "all");
 }
 
+void short_page_lists(void)
+{
+	int err = file_write("/proc/sys/vm/percpu_pagelist_high_fraction",
+			     "100000");
+
+	errno = -err;
+	if (err)
+		die("percpu_pagelist_high_fraction");
+}
+
 void direct_map_read(struct direct_map *map)
 {
 	map->kb4 = meminfo("DirectMap4k");

@@ -55,6 +55,12 @@ long um_stat(const char *key);		/* debugfs unmapped/stats */
 long um_splits(void);			/* splits_2m + splits_1g */
 int um_shrink(void);			/* give all free memory back */
 
+/*
+ * Free pages on per-CPU lists are not in MemFree, and the lists may hold tens
+ * of MiB.  Make them short, for tests that compare MemFree.
+ */
+void short_page_lists(void);
+
 struct direct_map {
 	long kb4, kb2m, kb1g;		/* DirectMap* of meminfo, in kB */
 	long splits2m, splits1g;	/* of vmstat */

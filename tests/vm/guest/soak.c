@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -157,24 +158,28 @@ static void worker(unsigned int id)
 static void hog(void)
 {
 	long start = um_stat("pages_released");
+	const size_t step = 4 * MIB;
 	char *p;
+
+	/* It has to keep ahead of eight workers. */
+	if (setpriority(PRIO_PROCESS, 0, -15))
+		_exit(1);
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	file_write("/proc/self/oom_score_adj", "1000");
 	while (!over()) {
-		if (meminfo("MemFree") < 36 * 1024) {
+		if (meminfo("MemFree") < 72 * 1024) {
 			/* Below the watermark at which the kernel reclaims. */
 			if (um_stat("pages_released") > start + 2048)
 				break;
 			usleep(20000);
-			if (meminfo("MemFree") < 28 * 1024)
+			if (meminfo("MemFree") < 56 * 1024)
 				break;
 		}
-		p = mmap(NULL, MIB, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		p = mmap(NULL, step, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 		if (p == MAP_FAILED)
 			break;
-		touch(p, MIB);
 	}
 	_exit(0);
 }
@@ -193,7 +198,14 @@ int main(void)
 	note("%d seconds, seed %u", seconds, seed);
 	count = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (file_write("/proc/sys/vm/min_free_kbytes", "32768") || um_shrink())
+	short_page_lists();
+	/*
+	 * Reclaim starts early, at about 66 MiB free, and with it the shrinker;
+	 * the end of memory, where processes are killed, is far from there.
+	 */
+	if (file_write("/proc/sys/vm/min_free_kbytes", "16384") ||
+	    file_write("/proc/sys/vm/watermark_scale_factor", "1000") ||
+	    um_shrink())
 		die("start");
 	direct_map_read(&start);
 	free_before = meminfo("MemFree");

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+#
+# make help says what there is.  Everything is built under build/.
+
+KERNEL  ?= 6.1
+FLAVOUR ?= cloud
+BUILD   := build
+PREFIX  ?= /usr/local
+SUITES  := style unit tsan lab fuzz break module vm
+
+export KERNEL FLAVOUR
+
+kernel_arg = scripts/kernel --kernel $(KERNEL) --flavour $(FLAVOUR) --print
+
+.PHONY: help all deps module demo check bench install clean
+
+help:
+	@echo 'make demo      one table: memfd_secret(2) beside /dev/unmapped, in a VM'
+	@echo 'make check     all tests; installs what they need'
+	@echo 'make bench     what allocation costs; rows in build/bench.json'
+	@echo 'make module    unmapped.ko for the stock kernel $(KERNEL), flavour $(FLAVOUR)'
+	@echo 'make install   the module for the running kernel, and the headers'
+	@echo '               (KDIR=, DESTDIR=, PREFIX=$(PREFIX))'
+	@echo 'make clean     remove build/'
+	@echo
+	@echo 'Suites of make check, each alone as make check-NAME:'
+	@echo '  $(SUITES)'
+	@echo 'Machines by hand: tests/vm/run --help, tests/vm/run --shell'
+
+all: module
+
+deps:
+	@scripts/deps
+
+# --- the module ------------------------------------------------------------
+#
+# Built in a copy of the sources, so that several kernels and variants can be
+# built side by side and the tree stays clean.  VARIANT=break-N breaks an
+# invariant (core/platform.h), VARIANT=break-symbol asks for a missing symbol.
+
+VARIANT ?=
+KDIR    ?= $(shell $(kernel_arg) headers)
+RELEASE ?= $(shell $(kernel_arg) release)
+MODULE   = $(BUILD)/module/$(RELEASE)$(if $(VARIANT),/$(VARIANT))
+STAGE    = $(BUILD)/stage/$(RELEASE)$(if $(VARIANT),-$(VARIANT))
+break    = $(patsubst break-%,%,$(filter break-%,$(VARIANT)))
+variant_flags = $(if $(filter symbol,$(break)),UM_BREAK_SYMBOL=1,$(if $(break),UM_BREAK=$(break)))
+
+module:
+	@scripts/deps module$(if $(filter amd64,$(FLAVOUR)),-amd64)
+	@mkdir -p $(STAGE) $(MODULE)
+	@cp -pu -r core kernel include $(STAGE)/
+	@$(MAKE) -s -C $(KDIR) M=$(abspath $(STAGE))/kernel $(variant_flags) modules \
+		>$(STAGE)/log 2>&1 || { cat $(STAGE)/log; exit 1; }
+	@! grep -i 'warning:' $(STAGE)/log
+	@cp -pu $(STAGE)/kernel/*.ko $(MODULE)/
+	@echo "$(MODULE)/unmapped.ko"
+
+# For the kernel that runs here, or the one of KDIR.
+install: KDIR = /lib/modules/$(shell uname -r)/build
+install: RELEASE = $(shell $(MAKE) -s -C $(KDIR) kernelrelease)
+install: module
+	install -D -m 644 $(MODULE)/unmapped.ko \
+		$(DESTDIR)/lib/modules/$(RELEASE)/updates/unmapped.ko
+	install -D -m 644 include/uapi/linux/unmapped.h \
+		$(DESTDIR)$(PREFIX)/include/linux/unmapped.h
+	$(if $(DESTDIR),,depmod $(RELEASE))
+
+# --- tests -----------------------------------------------------------------
+
+include tests/host.mk
+
+check: deps
+	@scripts/check $(SUITES)
+
+check-style:
+	@scripts/style
+
+check-module: module
+	@tests/module-calls $(STAGE)
+
+check-vm:
+	@scripts/deps vm
+	@tests/vm/run --jobs 2
+
+# --- figures ---------------------------------------------------------------
+
+demo:
+	@scripts/deps build module vm
+	@$(MAKE) -s module >/dev/null
+	@scripts/demo
+
+bench: deps
+	@rm -f $(BUILD)/bench.json
+	@$(MAKE) -s bench-core
+	@$(MAKE) -s bench-kernel
+
+bench-kernel: module
+	@tests/vm/run bench --results $(BUILD)/bench.json
+
+clean:
+	rm -rf $(BUILD)
