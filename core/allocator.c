@@ -37,7 +37,7 @@ int allocator_init(struct allocator *a, const struct um_host_ops *ops, void *hos
 	err = table_init(&a->table, nr_pfns);
 	if (err)
 		return err;
-	a->caches = kzalloc(nr_nodes * sizeof(struct cache *), GFP_KERNEL);
+	a->caches = kcalloc(nr_nodes, sizeof(*a->caches), GFP_KERNEL);
 	err = a->caches ? 0 : -ENOMEM;
 	for (n = 0; !err && n < nr_nodes; n++) {
 		a->caches[n] = kzalloc(sizeof(struct cache), GFP_KERNEL);
@@ -112,8 +112,8 @@ static int alloc_from(struct allocator *a, int nid, unsigned int order,
 	return err;
 }
 
-int allocator_alloc(struct allocator *a, int nid, unsigned int order,
-		    unsigned int flags, unsigned long *pfn)
+int allocator_alloc(struct allocator *a, int nid, unsigned int order, unsigned int flags,
+		    unsigned long *pfn)
 {
 	return alloc_from(a, nid, order, flags, 1UL << order, pfn);
 }
@@ -135,7 +135,8 @@ int allocator_free(struct allocator *a, unsigned long pfn, unsigned int order)
 
 	if (unlikely(!b || !(READ_ONCE(b->flags) & BLOCK_LIVE) || order > BLOCK_ORDER ||
 		     pfn & ((1UL << order) - 1))) {
-		WARN_ONCE(1, "unmapped: broken: free of pfn %#lx, order %u: never allocated",
+		WARN_ONCE(1,
+			  "unmapped: broken: free of pfn %#lx, order %u: never allocated",
 			  pfn, order);
 		return -EINVAL;
 	}

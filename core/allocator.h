@@ -13,7 +13,7 @@ struct allocator {
 	void *host;
 	struct table table;
 	unsigned int nr_nodes;
-	struct cache **caches;		/* by node; NULL for one without memory */
+	struct cache **caches; /* by node; NULL for one without memory */
 };
 
 /**
@@ -43,8 +43,8 @@ void allocator_destroy(struct allocator *a);
  * Context: any with UM_NOWAIT, else may sleep.
  * Return: 0; -EINVAL for an order or node that there is not; -ENOMEM.
  */
-int allocator_alloc(struct allocator *a, int nid, unsigned int order,
-		    unsigned int flags, unsigned long *pfn);
+int allocator_alloc(struct allocator *a, int nid, unsigned int order, unsigned int flags,
+		    unsigned long *pfn);
 
 /**
  * allocator_alloc_bulk - many single pages, taken from the system together
@@ -79,13 +79,13 @@ void allocator_drain_cpu(struct allocator *a);
  * Taken without stopping anybody: exact only when nothing else goes on.
  */
 struct allocator_report {
-	unsigned long free[BLOCK_ORDER + 1];	/* free runs, by largest order */
-	unsigned long pages_free;		/* in blocks and magazines */
+	unsigned long free[BLOCK_ORDER + 1]; /* free runs, by largest order */
+	unsigned long pages_free;	     /* in blocks and magazines */
 	unsigned long pages_owned;
-	unsigned long whole;			/* blocks wholly owned and free */
-	unsigned long partial;			/* wholly owned, partly in use */
-	unsigned long full;			/* wholly owned, nothing free */
-	unsigned long fallback;			/* owned in part */
+	unsigned long whole;	/* blocks wholly owned and free */
+	unsigned long partial;	/* wholly owned, partly in use */
+	unsigned long full;	/* wholly owned, nothing free */
+	unsigned long fallback; /* owned in part */
 	unsigned long stats[NR_CACHE_STATS];
 };
 

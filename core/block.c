@@ -262,7 +262,7 @@ int block_free(struct block *b, unsigned int index, unsigned int order,
 
 int block_largest(const struct block *b)
 {
-	unsigned long all = 0;		/* a bit for each wholly free word */
+	unsigned long all = 0; /* a bit for each wholly free word */
 	unsigned int word;
 	unsigned long w;
 	int largest = -1;
@@ -281,5 +281,5 @@ int block_largest(const struct block *b)
 		return BLOCK_ORDER;
 	if ((all & 0x0f) == 0x0f || (all & 0xf0) == 0xf0)
 		return 8;
-	return (all & all >> 1 & 0x55) ? 7 : WORD_ORDER;
+	return (all & (all >> 1) & 0x55) ? 7 : WORD_ORDER;
 }

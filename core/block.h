@@ -23,21 +23,21 @@
 
 #include "platform.h"
 
-#define BLOCK_WORDS	(BLOCK_PAGES / BITS_PER_LONG)
-#define WORD_ORDER	6U	/* pages of a word, as an order */
+#define BLOCK_WORDS (BLOCK_PAGES / BITS_PER_LONG)
+#define WORD_ORDER  6U /* pages of a word, as an order */
 
 /* Pages that one magazine holds, and that one claim for it takes. */
-#define HALF_PAGES	32U
-#define HALF_SHIFT	5U
+#define HALF_PAGES 32U
+#define HALF_SHIFT 5U
 
 /* block.flags; changed under the cache's lock or its refill mutex. */
-#define BLOCK_LIVE		(1U << 0)	/* in use by its cache */
-#define BLOCK_FALLBACK		(1U << 1)	/* owned page by page: see masks */
-#define BLOCK_SPLIT		(1U << 2)	/* we split its 2 MiB entry */
-#define BLOCK_QUARANTINED	(1U << 3)	/* found broken: never served again */
+#define BLOCK_LIVE	  (1U << 0) /* in use by its cache */
+#define BLOCK_FALLBACK	  (1U << 1) /* owned page by page: see masks */
+#define BLOCK_SPLIT	  (1U << 2) /* we split its 2 MiB entry */
+#define BLOCK_QUARANTINED (1U << 3) /* found broken: never served again */
 
 /* block.list_id of a block that is on no list. */
-#define BLOCK_UNLISTED		0xff
+#define BLOCK_UNLISTED 0xff
 
 /**
  * struct block_masks - what only some blocks need to know

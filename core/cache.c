@@ -41,8 +41,8 @@ static void list_block(struct cache *c, struct block *b, unsigned int id)
 	WRITE_ONCE(b->list_id, (u8)id);
 	if (id == LIST_WHOLE) {
 		c->nr_whole++;
-		b->idle_since = (u32)(c->allocator->ops->now(c->allocator->host) /
-				      1000000);
+		b->idle_since =
+			(u32)(c->allocator->ops->now(c->allocator->host) / 1000000);
 	} else {
 		c->occupied[id / NR_STEPS] |= 1U << id % NR_STEPS;
 	}
@@ -65,7 +65,7 @@ void cache_update_locked(struct cache *c, struct block *b)
 			largest = block_largest(b);
 			largest = min(max(largest, 0), (int)BLOCK_ORDER - 1);
 			while (1 << largest > nr_free)
-				largest--;	/* the rest is being claimed */
+				largest--; /* the rest is being claimed */
 			WRITE_ONCE(b->max_order, (u8)largest);
 			id = (unsigned int)largest * NR_STEPS + free_step(nr_free);
 		}
@@ -181,7 +181,8 @@ static void zero_pages(struct cache *c, struct block *b, unsigned int word,
 	struct allocator *a = c->allocator;
 
 	for (; pages; pages &= pages - 1)
-		a->ops->zero(a->host, block_pfn(b) + word * BITS_PER_LONG + __ffs(pages), 0);
+		a->ops->zero(a->host, block_pfn(b) + word * BITS_PER_LONG + __ffs(pages),
+			     0);
 }
 
 /* Pages of this word are in the hands of a client that does not care. */
@@ -284,9 +285,9 @@ static void put_back(struct cache *c, u64 m)
 
 	if (!magazine_pages(m))
 		return;
-	nr_free = block_put_bits(b, index / BITS_PER_LONG,
-				 (unsigned long)magazine_pages(m) <<
-				 index % BITS_PER_LONG);
+	nr_free =
+		block_put_bits(b, index / BITS_PER_LONG,
+			       (unsigned long)magazine_pages(m) << index % BITS_PER_LONG);
 	if (nr_free < 0)
 		cache_quarantine(c, b, "a page is in a magazine and free");
 	else if (!listed_right(b, nr_free))
@@ -313,7 +314,7 @@ static bool magazine_load(struct cache *c, enum magazine_kind kind, unsigned lon
 		while ((b = pick(c, 0)) != NULL) {
 			pages = block_take_half(b, avoid_dirty, &half);
 			if (!pages && avoid_dirty)
-				break;		/* perhaps all of it is dirty */
+				break; /* perhaps all of it is dirty */
 			cache_update_locked(c, b);
 			if (pages)
 				break;
@@ -331,13 +332,15 @@ static bool magazine_load(struct cache *c, enum magazine_kind kind, unsigned lon
 			put_back(c, m);
 			return false;
 		}
-		mark_dirty(c, masks, half / 2, (unsigned long)pages << half % 2 * HALF_PAGES);
+		mark_dirty(c, masks, half / 2,
+			   (unsigned long)pages << half % 2 * HALF_PAGES);
 	}
 	*pfn = magazine_pfn(m) + __ffs(pages);
 	m &= m - 1;
 	old = this_cpu_read(c->cpu->magazine[kind]);
-	if (magazine_pages(old) || this_cpu_cmpxchg(c->cpu->magazine[kind], old, m) != old)
-		put_back(c, m);		/* somebody else loaded it meanwhile */
+	if (magazine_pages(old) ||
+	    this_cpu_cmpxchg(c->cpu->magazine[kind], old, m) != old)
+		put_back(c, m); /* somebody else loaded it meanwhile */
 	return true;
 }
 
@@ -396,7 +399,8 @@ static int claim(struct cache *c, unsigned int order, bool avoid_dirty,
 int cache_alloc(struct cache *c, unsigned int order, unsigned int flags,
 		unsigned long *pfn)
 {
-	enum magazine_kind kind = flags & UM_ZERO || !c->allocator->ops->zero ? CLEAN : DIRTY;
+	enum magazine_kind kind = flags & UM_ZERO || !c->allocator->ops->zero ? CLEAN
+									      : DIRTY;
 	bool avoid_dirty = kind == CLEAN && READ_ONCE(c->any_dirty);
 	struct block *b;
 	int index;
@@ -473,8 +477,7 @@ static bool in_magazine(struct cache *c, unsigned long pfn)
 	return false;
 }
 
-int cache_free(struct cache *c, struct block *b, unsigned long pfn,
-	       unsigned int order)
+int cache_free(struct cache *c, struct block *b, unsigned long pfn, unsigned int order)
 {
 	unsigned int index = pfn % BLOCK_PAGES;
 	enum magazine_kind kind;
@@ -483,7 +486,7 @@ int cache_free(struct cache *c, struct block *b, unsigned long pfn,
 
 	if (unlikely(!serves(b))) {
 		clean(c, b, index, order);
-		return 0;		/* its pages go nowhere any more */
+		return 0; /* its pages go nowhere any more */
 	}
 	if (unlikely(!in_use(b, index, order) || (!order && in_magazine(c, pfn)))) {
 		cache_quarantine(c, b, "a page was freed that is not in use");

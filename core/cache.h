@@ -25,32 +25,32 @@
 #include "magazine.h"
 #include "table.h"
 
-#define FREE_STEP	32U			/* pages from list to list */
-#define NR_STEPS	(BLOCK_PAGES / FREE_STEP)
-#define LIST_WHOLE	(BLOCK_ORDER * NR_STEPS)
-#define NR_LISTS	(LIST_WHOLE + 1)
+#define FREE_STEP  32U /* pages from list to list */
+#define NR_STEPS   (BLOCK_PAGES / FREE_STEP)
+#define LIST_WHOLE (BLOCK_ORDER * NR_STEPS)
+#define NR_LISTS   (LIST_WHOLE + 1)
 
 /* The most that one refill takes, in blocks or pieces. */
-#define REFILL_MAX	32U
+#define REFILL_MAX 32U
 /* A batch is halved for each of these that passes without a refill, in ns. */
-#define BATCH_DECAY	1000000000ULL
+#define BATCH_DECAY 1000000000ULL
 /* A node that had nothing to give is left alone so long, if others will do. */
-#define REFILL_BACKOFF	50000000ULL
+#define REFILL_BACKOFF 50000000ULL
 
 enum cache_stat {
-	STAT_REFILLS,		/* times that memory was taken from the system */
-	STAT_FLUSHES,		/* flushes on all CPUs that the core asked for */
-	STAT_SPLITS_2M,		/* entries that an unmap split */
+	STAT_REFILLS,	/* times that memory was taken from the system */
+	STAT_FLUSHES,	/* flushes on all CPUs that the core asked for */
+	STAT_SPLITS_2M, /* entries that an unmap split */
 	STAT_SPLITS_1G,
-	STAT_HEALS_2M,		/* and that were made whole again */
+	STAT_HEALS_2M, /* and that were made whole again */
 	STAT_HEALS_1G,
-	STAT_BLOCKS_TAKEN,	/* whole blocks taken from the system */
-	STAT_BLOCKS_RELEASED,	/* and given back to it */
-	STAT_PIECES_TAKEN,	/* less than a block, as no block was free */
-	STAT_PAGES_RELEASED,	/* pages given back, in blocks or not */
-	STAT_FAILURES,		/* requests that could not be served */
-	STAT_QUARANTINED,	/* blocks found broken */
-	STAT_PAGES_OWNED,	/* pages of the cache now, free or in use */
+	STAT_BLOCKS_TAKEN,    /* whole blocks taken from the system */
+	STAT_BLOCKS_RELEASED, /* and given back to it */
+	STAT_PIECES_TAKEN,    /* less than a block, as no block was free */
+	STAT_PAGES_RELEASED,  /* pages given back, in blocks or not */
+	STAT_FAILURES,	      /* requests that could not be served */
+	STAT_QUARANTINED,     /* blocks found broken */
+	STAT_PAGES_OWNED,     /* pages of the cache now, free or in use */
 	NR_CACHE_STATS
 };
 
@@ -65,21 +65,21 @@ struct cache_cpu {
 struct cache {
 	struct allocator *allocator;
 	int nid;
-	bool any_dirty;			/* some block has or had dirty pages */
+	bool any_dirty; /* some block has or had dirty pages */
 	struct cache_cpu __percpu *cpu;
 
-	spinlock_t lock;		/* of all up to refill_lock */
+	spinlock_t lock; /* of all up to refill_lock */
 	struct list_head lists[NR_LISTS];
-	u32 occupied[BLOCK_ORDER];	/* per order: which lists are not empty */
+	u32 occupied[BLOCK_ORDER]; /* per order: which lists are not empty */
 	unsigned long nr_whole;
-	unsigned long nr_fallback;	/* blocks owned in part */
-	unsigned long nr_unhealed;	/* not in use, and split by us */
+	unsigned long nr_fallback; /* blocks owned in part */
+	unsigned long nr_unhealed; /* not in use, and split by us */
 
-	struct mutex refill_lock;	/* of all below */
-	unsigned long refills;		/* read without the lock */
+	struct mutex refill_lock; /* of all below */
+	unsigned long refills;	  /* read without the lock */
 	unsigned int batch;
 	u64 last_refill;
-	u64 retry_after;		/* read without the lock */
+	u64 retry_after; /* read without the lock */
 
 	atomic_long_t stats[NR_CACHE_STATS];
 };
@@ -101,8 +101,7 @@ int cache_alloc(struct cache *c, unsigned int order, unsigned int flags,
  * Return: 0, or -EINVAL for pages that are not in use; then nothing is
  * changed, or the block is quarantined.  Any context.
  */
-int cache_free(struct cache *c, struct block *b, unsigned long pfn,
-	       unsigned int order);
+int cache_free(struct cache *c, struct block *b, unsigned long pfn, unsigned int order);
 
 /* Empty the magazines of the CPU this runs on.  Any context. */
 void cache_drain_cpu(struct cache *c);

@@ -21,10 +21,10 @@
 
 #include "block.h"
 
-#define MAGAZINE_EMPTY	0ULL
+#define MAGAZINE_EMPTY 0ULL
 
 /* The highest pfn that fits, exclusive: 512 TiB. */
-#define MAGAZINE_MAX_PFN	(1UL << (32 + HALF_SHIFT))
+#define MAGAZINE_MAX_PFN (1UL << (32 + HALF_SHIFT))
 
 static inline u64 magazine_make(unsigned long pfn, u32 pages)
 {

@@ -331,6 +331,8 @@ void *um_alloc_percpu(size_t size);
 
 #define kzalloc(size, gfp)	um_alloc(size, gfp)
 #define kvzalloc(size, gfp)	um_alloc(size, gfp)
+#define kcalloc(n, size, gfp)	um_alloc((n) * (size), gfp)
+#define kvcalloc(n, size, gfp)	um_alloc((n) * (size), gfp)
 #define kfree(p)		um_free(p)
 #define kvfree(p)		um_free(p)
 #define free_percpu(p)		um_free(p)

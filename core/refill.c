@@ -14,12 +14,12 @@
 #include "allocator.h"
 
 /* Stop taking pieces when this many pages have come together. */
-#define PIECES_ENOUGH	64U
+#define PIECES_ENOUGH 64U
 
 struct piece {
 	unsigned long pfn;
 	unsigned int order;
-	int split;			/* what unmap() returned */
+	int split; /* what unmap() returned */
 	struct block *b;
 };
 
@@ -161,14 +161,14 @@ static unsigned int next_batch(struct cache *c, unsigned long want)
 {
 	u64 now = c->allocator->ops->now(c->allocator->host);
 	u64 idle = (now - c->last_refill) / BATCH_DECAY;
-	unsigned long blocks = (want + BLOCK_PAGES - 1) / BLOCK_PAGES;
+	unsigned int blocks = (unsigned int)min((want + BLOCK_PAGES - 1) / BLOCK_PAGES,
+						(unsigned long)REFILL_MAX);
 	unsigned int batch = c->batch;
 
 	c->batch = idle < 6 ? max(batch >> idle, 1U) : 1;
 	batch = c->batch;
 	c->batch = min(batch * 2, REFILL_MAX);
-	return (unsigned int)min(max(blocks, (unsigned long)batch),
-				 (unsigned long)REFILL_MAX);
+	return max(blocks, batch);
 }
 
 int cache_refill(struct cache *c, unsigned int order, unsigned long want,

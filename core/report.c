@@ -8,8 +8,8 @@ static void report_magazines(struct cache *c, struct allocator_report *r)
 
 	for_each_possible_cpu(cpu) {
 		for (kind = 0; kind < NR_KINDS; kind++) {
-			pages = hweight32(magazine_pages(READ_ONCE(
-				per_cpu_ptr(c->cpu, cpu)->magazine[kind])));
+			pages = hweight32(magazine_pages(
+				READ_ONCE(per_cpu_ptr(c->cpu, cpu)->magazine[kind])));
 			r->pages_free += pages;
 			r->free[0] += pages;
 		}
@@ -26,8 +26,8 @@ static void report_runs(const struct block *b, struct allocator_report *r)
 		return;
 	}
 	while (i < BLOCK_PAGES) {
-		unsigned long w = (unsigned long)atomic_long_read(
-			&b->words[i / BITS_PER_LONG]);
+		unsigned long w =
+			(unsigned long)atomic_long_read(&b->words[i / BITS_PER_LONG]);
 		unsigned int bit = i % BITS_PER_LONG;
 
 		if (!(w >> bit & 1)) {
@@ -107,7 +107,8 @@ static const char *check_block(struct allocator *a, struct block *b)
 		}
 	}
 	if (b->flags & BLOCK_QUARANTINED)
-		return b->list_id == BLOCK_UNLISTED ? NULL : "a quarantined block is listed";
+		return b->list_id == BLOCK_UNLISTED ? NULL
+						    : "a quarantined block is listed";
 	if ((int)bits != nr_free)
 		return "nr_free differs from the free bits";
 	if (!(b->flags & BLOCK_LIVE)) {
@@ -146,7 +147,7 @@ static const char *check_lists(struct cache *c)
 		}
 		if (id < LIST_WHOLE &&
 		    list_empty(&c->lists[id]) ==
-		    (c->occupied[id / NR_STEPS] >> id % NR_STEPS & 1))
+			    (c->occupied[id / NR_STEPS] >> id % NR_STEPS & 1))
 			return "an empty list is marked occupied, or the reverse";
 	}
 	return whole == c->nr_whole ? NULL : "nr_whole is wrong";
@@ -162,7 +163,8 @@ static const char *check_magazine(struct allocator *a, struct cache *c, u64 m)
 	if (!b || !(b->flags & BLOCK_LIVE) || (int)b->nid != c->nid)
 		return "a magazine holds pages of no block of its node";
 	if ((unsigned long)atomic_long_read(&b->words[index / BITS_PER_LONG]) >>
-	    index % BITS_PER_LONG & magazine_pages(m))
+		    index % BITS_PER_LONG &
+	    magazine_pages(m))
 		return "a page is in a magazine and in its block";
 	return NULL;
 }
@@ -196,7 +198,8 @@ const char *allocator_validate(struct allocator *a)
 			nr_blocks += !!(b->flags & BLOCK_LIVE);
 			owned += b->nr_owned;
 		}
-		if (!wrong && (int)nr_blocks != atomic_read(&a->table.regions[r]->nr_blocks))
+		if (!wrong &&
+		    (int)nr_blocks != atomic_read(&a->table.regions[r]->nr_blocks))
 			wrong = "a region counts its blocks wrongly";
 	}
 	for (n = 0; n < a->nr_nodes && !wrong; n++) {

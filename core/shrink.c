@@ -13,7 +13,7 @@
 #include "allocator.h"
 
 /* How many of the idle blocks are looked at to find the emptiest region. */
-#define LOOK_AT	64U
+#define LOOK_AT 64U
 
 static void zero_dirty(struct cache *c, struct block *b, const unsigned long *bits)
 {
@@ -30,8 +30,9 @@ static void zero_dirty(struct cache *c, struct block *b, const unsigned long *bi
 		for (; dirty; dirty &= dirty - 1) {
 			bit = __ffs(dirty);
 			if (a->ops->zero && !UM_BROKEN(UM_BREAK_DIRTY))
-				a->ops->zero(a->host, block_pfn(b) +
-					     word * BITS_PER_LONG + bit, 0);
+				a->ops->zero(a->host,
+					     block_pfn(b) + word * BITS_PER_LONG + bit,
+					     0);
 		}
 	}
 }
@@ -62,7 +63,7 @@ static void heal_block(struct cache *c, struct block *b)
 	    b->flags & BLOCK_LIVE || a->ops->heal(a->host, block_pfn(b)))
 		return;
 	spin_lock_irqsave(&c->lock, flags);
-	first = b->flags & BLOCK_SPLIT;		/* two may have healed it */
+	first = b->flags & BLOCK_SPLIT; /* two may have healed it */
 	if (first) {
 		b->flags &= (u8)~BLOCK_SPLIT;
 		c->nr_unhealed--;
@@ -82,8 +83,8 @@ static struct block *claim_idle(struct cache *c)
 
 	spin_lock_irqsave(&c->lock, flags);
 	list_for_each_entry(b, &c->lists[LIST_WHOLE], list) {
-		n = atomic_read(&table_region(&c->allocator->table,
-					      block_pfn(b))->nr_blocks);
+		n = atomic_read(
+			&table_region(&c->allocator->table, block_pfn(b))->nr_blocks);
 		if (!best || n < least) {
 			best = b;
 			least = n;
@@ -116,7 +117,7 @@ static bool release_whole(struct cache *c)
 	zero_dirty(c, b, NULL);
 	if (!UM_BROKEN(UM_BREAK_PRESENT) && ops->map(host, pfn, BLOCK_ORDER)) {
 		cache_quarantine(c, b, "its pages can't be mapped");
-		return true;		/* the next one may do better */
+		return true; /* the next one may do better */
 	}
 	spin_lock_irqsave(&c->lock, flags);
 	forget(c, b);
@@ -131,8 +132,8 @@ static bool release_whole(struct cache *c)
 
 static unsigned long release_wholes(struct cache *c, unsigned long nr)
 {
-	unsigned long before = (unsigned long)
-		atomic_long_read(&c->stats[STAT_PAGES_RELEASED]);
+	unsigned long before =
+		(unsigned long)atomic_long_read(&c->stats[STAT_PAGES_RELEASED]);
 	unsigned long done = 0;
 
 	while (done < nr && release_whole(c)) {
@@ -183,8 +184,9 @@ static unsigned long release_pieces(struct cache *c, struct block *b)
 
 	for (word = 0; word < BLOCK_WORDS; word++)
 		for (; bits[word]; bits[word] &= bits[word] - 1)
-			ops->put(host, block_pfn(b) + word * BITS_PER_LONG +
-				 __ffs(bits[word]), 0);
+			ops->put(host,
+				 block_pfn(b) + word * BITS_PER_LONG + __ffs(bits[word]),
+				 0);
 	heal_block(c, b);
 	cache_count(c, STAT_PAGES_OWNED, -(long)done);
 	cache_count(c, STAT_PAGES_RELEASED, (long)done);

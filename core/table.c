@@ -4,9 +4,8 @@
 
 int table_init(struct table *t, unsigned long nr_pfns)
 {
-	t->nr_regions = (nr_pfns + (1UL << REGION_PAGES_SHIFT) - 1) >>
-			REGION_PAGES_SHIFT;
-	t->regions = kvzalloc(t->nr_regions * sizeof(*t->regions), GFP_KERNEL);
+	t->nr_regions = (nr_pfns + (1UL << REGION_PAGES_SHIFT) - 1) >> REGION_PAGES_SHIFT;
+	t->regions = kvcalloc(t->nr_regions, sizeof(*t->regions), GFP_KERNEL);
 	return t->regions ? 0 : -ENOMEM;
 }
 

@@ -14,7 +14,7 @@
 
 #include "block.h"
 
-#define REGION_PAGES_SHIFT	18U	/* log2(REGION_BLOCKS * BLOCK_PAGES) */
+#define REGION_PAGES_SHIFT 18U /* log2(REGION_BLOCKS * BLOCK_PAGES) */
 
 /**
  * struct region - 1 GiB, naturally aligned
@@ -41,6 +41,7 @@ static inline struct region *table_region(const struct table *t, unsigned long p
 {
 	unsigned long i = pfn >> REGION_PAGES_SHIFT;
 
+	/* Pairs with the cmpxchg() that put it there, filled in. */
 	return i < t->nr_regions ? smp_load_acquire(&t->regions[i]) : NULL;
 }
 
@@ -69,9 +70,10 @@ struct block *table_get(struct table *t, unsigned long pfn);
 size_t table_bytes(const struct table *t);
 
 /* Every block that was ever used, of all nodes. */
-#define table_for_each_block(t, r, i, b)				\
-	for (r = 0; r < (t)->nr_regions; r++)				\
-		for (i = 0; (t)->regions[r] && i < REGION_BLOCKS &&	\
-		     (b = &(t)->regions[r]->blocks[i], true); i++)
+#define table_for_each_block(t, r, i, b)                                                 \
+	for (r = 0; r < (t)->nr_regions; r++)                                            \
+		for (i = 0; (t)->regions[r] && i < REGION_BLOCKS &&                      \
+			    (b = &(t)->regions[r]->blocks[i], true);                     \
+		     i++)
 
 #endif /* UM_TABLE_H */

@@ -125,7 +125,8 @@ void unmapped_pages_free(struct page *page, unsigned int order)
 	for (i = 0; i < 1UL << order; i++) {
 		if (likely(page_ref_freeze(page + i, 1)))
 			continue;
-		WARN_ONCE(1, "unmapped: broken: pfn %#lx freed with %d references, not 1\n",
+		WARN_ONCE(1,
+			  "unmapped: broken: pfn %#lx freed with %d references, not 1\n",
 			  page_to_pfn(page + i), page_count(page + i));
 		/* Somebody uses it, or it is free already: leave all as it was. */
 		while (i--)

@@ -19,20 +19,14 @@
 
 static struct dentry *dir;
 
-static const char * const stat_names[NR_CACHE_STATS] = {
-	[STAT_REFILLS]		= "refills",
-	[STAT_FLUSHES]		= "flushes",
-	[STAT_SPLITS_2M]	= "splits_2m",
-	[STAT_SPLITS_1G]	= "splits_1g",
-	[STAT_HEALS_2M]		= "heals_2m",
-	[STAT_HEALS_1G]		= "heals_1g",
-	[STAT_BLOCKS_TAKEN]	= "blocks_taken",
-	[STAT_BLOCKS_RELEASED]	= "blocks_released",
-	[STAT_PIECES_TAKEN]	= "pieces_taken",
-	[STAT_PAGES_RELEASED]	= "pages_released",
-	[STAT_FAILURES]		= "failures",
-	[STAT_QUARANTINED]	= "quarantined",
-	[STAT_PAGES_OWNED]	= "pages_owned",
+static const char *const stat_names[NR_CACHE_STATS] = {
+	[STAT_REFILLS] = "refills",	      [STAT_FLUSHES] = "flushes",
+	[STAT_SPLITS_2M] = "splits_2m",	      [STAT_SPLITS_1G] = "splits_1g",
+	[STAT_HEALS_2M] = "heals_2m",	      [STAT_HEALS_1G] = "heals_1g",
+	[STAT_BLOCKS_TAKEN] = "blocks_taken", [STAT_BLOCKS_RELEASED] = "blocks_released",
+	[STAT_PIECES_TAKEN] = "pieces_taken", [STAT_PAGES_RELEASED] = "pages_released",
+	[STAT_FAILURES] = "failures",	      [STAT_QUARANTINED] = "quarantined",
+	[STAT_PAGES_OWNED] = "pages_owned",
 };
 
 static int pagetypeinfo_show(struct seq_file *m, void *v)
@@ -41,8 +35,8 @@ static int pagetypeinfo_show(struct seq_file *m, void *v)
 	unsigned int order;
 	int nid;
 
-	seq_printf(m, "Page block order: %u\nPages per block:  %u\n\n",
-		   BLOCK_ORDER, BLOCK_PAGES);
+	seq_printf(m, "Page block order: %u\nPages per block:  %u\n\n", BLOCK_ORDER,
+		   BLOCK_PAGES);
 	seq_puts(m, "Free pages count per order ");
 	for (order = 0; order <= BLOCK_ORDER; order++)
 		seq_printf(m, "%6u ", order);
@@ -57,8 +51,8 @@ static int pagetypeinfo_show(struct seq_file *m, void *v)
 	seq_puts(m, "\nNumber of blocks          whole  partial     full fallback\n");
 	for_each_node_state(nid, N_MEMORY) {
 		allocator_report(&unmapped_allocator, nid, &r);
-		seq_printf(m, "Node %4d,             %9lu %8lu %8lu %8lu\n", nid,
-			   r.whole, r.partial, r.full, r.fallback);
+		seq_printf(m, "Node %4d,             %9lu %8lu %8lu %8lu\n", nid, r.whole,
+			   r.partial, r.full, r.fallback);
 	}
 	return 0;
 }
@@ -107,10 +101,10 @@ static ssize_t shrink_write(struct file *file, const char __user *ubuf, size_t l
 }
 
 static const struct file_operations shrink_fops = {
-	.owner	= THIS_MODULE,
-	.open	= nonseekable_open,
-	.write	= shrink_write,
-	.llseek	= no_llseek,
+	.owner = THIS_MODULE,
+	.open = nonseekable_open,
+	.write = shrink_write,
+	.llseek = no_llseek,
 };
 
 void unmapped_debugfs_init(void)

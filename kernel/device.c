@@ -36,7 +36,7 @@ static vm_fault_t fault(struct vm_fault *vmf)
 }
 
 static const struct vm_operations_struct vm_ops = {
-	.fault	= fault,
+	.fault = fault,
 };
 
 static int mmap(struct file *file, struct vm_area_struct *vma)
@@ -74,10 +74,10 @@ static int release(struct inode *inode, struct file *file)
 
 /* Of an object made by UNMAPPED_IOC_CREATE. */
 static const struct file_operations object_fops = {
-	.owner		= THIS_MODULE,
-	.mmap		= mmap,
-	.release	= release,
-	.llseek		= noop_llseek,
+	.owner = THIS_MODULE,
+	.mmap = mmap,
+	.release = release,
+	.llseek = noop_llseek,
 };
 
 static bool node_exists(int node)
@@ -148,20 +148,20 @@ static int open(struct inode *inode, struct file *file)
 }
 
 static const struct file_operations device_fops = {
-	.owner		= THIS_MODULE,
-	.open		= open,
-	.mmap		= mmap,
-	.release	= release,
-	.unlocked_ioctl	= ioctl,
-	.compat_ioctl	= compat_ptr_ioctl,
-	.llseek		= noop_llseek,
+	.owner = THIS_MODULE,
+	.open = open,
+	.mmap = mmap,
+	.release = release,
+	.unlocked_ioctl = ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
 };
 
 static struct miscdevice device = {
-	.minor	= MISC_DYNAMIC_MINOR,
-	.name	= "unmapped",
-	.fops	= &device_fops,
-	.mode	= 0600,
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "unmapped",
+	.fops = &device_fops,
+	.mode = 0600,
 };
 
 int unmapped_device_init(void)

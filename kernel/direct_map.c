@@ -49,8 +49,9 @@
 #include "symbols.h"
 
 /* Differences that do not matter between two entries for ordinary memory. */
-#define DONT_CARE	(_PAGE_ACCESSED | _PAGE_DIRTY | _PAGE_GLOBAL | \
-			 _PAGE_SOFTW1 | _PAGE_SOFTW2 | _PAGE_SOFTW3)
+#define DONT_CARE                                                                        \
+	(_PAGE_ACCESSED | _PAGE_DIRTY | _PAGE_GLOBAL | _PAGE_SOFTW1 | _PAGE_SOFTW2 |     \
+	 _PAGE_SOFTW3)
 
 static unsigned long address_of(unsigned long pfn)
 {
@@ -128,8 +129,8 @@ static unsigned int change(unsigned long pfn, unsigned int order, bool present)
 		return level;
 	}
 	if (level != PG_LEVEL_4K)
-		return level == PG_LEVEL_2M && order == BLOCK_ORDER ?
-			PG_LEVEL_NONE : level;
+		return level == PG_LEVEL_2M && order == BLOCK_ORDER ? PG_LEVEL_NONE
+								    : level;
 
 	/* A naturally aligned range up to a block stands in one table. */
 	for (i = 0; i < nr; i++)
@@ -237,8 +238,9 @@ int direct_map_map(unsigned long pfn, unsigned int order)
 	spin_lock(um_cpa_lock);
 	level = change(pfn, order, true);
 	spin_unlock(um_cpa_lock);
-	return level == PG_LEVEL_4K || (level == PG_LEVEL_2M && order == BLOCK_ORDER) ?
-		0 : -EBUSY;
+	return level == PG_LEVEL_4K || (level == PG_LEVEL_2M && order == BLOCK_ORDER)
+		       ? 0
+		       : -EBUSY;
 }
 
 void direct_map_flush(void)
@@ -268,7 +270,7 @@ static pud_t *pud_of(unsigned long addr)
 	pgd_t *pgd;
 	p4d_t *p4d;
 
-	preempt_disable();		/* nor is the top one freed under us */
+	preempt_disable(); /* nor is the top one freed under us */
 	pgd = pgd_offset_pgd((pgd_t *)__va(read_cr3_pa()), addr);
 	p4d = pgd_none(*pgd) ? NULL : p4d_offset(pgd, addr);
 	preempt_enable();

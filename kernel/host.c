@@ -91,7 +91,7 @@ static void host_zero(void *host, unsigned long pfn, unsigned int order)
 
 static u64 host_now(void *host)
 {
-	return get_jiffies_64() * (NSEC_PER_SEC / HZ);	/* fine enough, and cheap */
+	return get_jiffies_64() * (NSEC_PER_SEC / HZ); /* fine enough, and cheap */
 }
 
 static void drain_this_cpu(void *a)
@@ -122,17 +122,17 @@ static int host_nearest_node(void *host, int nid, int prev)
 }
 
 static const struct um_host_ops host_ops = {
-	.get		= host_get,
-	.put		= host_put,
-	.unmap		= host_unmap,
-	.map		= host_map,
-	.flush		= host_flush,
-	.heal		= host_heal,
-	.heal_region	= host_heal_region,
-	.zero		= host_zero,
-	.now		= host_now,
-	.drain		= host_drain,
-	.nearest_node	= host_nearest_node,
+	.get = host_get,
+	.put = host_put,
+	.unmap = host_unmap,
+	.map = host_map,
+	.flush = host_flush,
+	.heal = host_heal,
+	.heal_region = host_heal_region,
+	.zero = host_zero,
+	.now = host_now,
+	.drain = host_drain,
+	.nearest_node = host_nearest_node,
 };
 
 unsigned long host_shrink(unsigned long nr)
@@ -178,5 +178,5 @@ void host_exit(void)
 	left = host_pages_allocated();
 	WARN_ONCE(left, "unmapped: leak: %lu pages remain absent for good\n", left);
 	allocator_destroy(&unmapped_allocator);
-	rcu_barrier();			/* page tables freed by direct_map.c */
+	rcu_barrier(); /* page tables freed by direct_map.c */
 }

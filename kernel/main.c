@@ -38,7 +38,8 @@ static int check_machine(void)
 		return -ENODEV;
 	}
 	if (debug_pagealloc_enabled()) {
-		pr_err("debug_pagealloc=on keeps the direct map in 4 KiB pages; not loaded\n");
+		pr_err("debug_pagealloc=on keeps the direct map in 4 KiB pages; not "
+		       "loaded\n");
 		return -ENODEV;
 	}
 	return 0;
@@ -89,8 +90,8 @@ static int __init unmapped_init(void)
 	err = host_init();
 	if (err)
 		goto err_map_local;
-	err = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "mm/unmapped:online",
-					NULL, cpu_down);
+	err = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "mm/unmapped:online", NULL,
+					cpu_down);
 	if (err < 0)
 		goto err_host;
 	cpuhp_state = err;

@@ -21,15 +21,15 @@
 #include "map_local.h"
 
 /* Four for nesting as promised, and as many for interrupts on top. */
-#define SLOTS	8U
+#define SLOTS 8U
 
 static void *base;
-static pte_t **entries;			/* of all slots, CPU by CPU */
+static pte_t **entries; /* of all slots, CPU by CPU */
 static DEFINE_PER_CPU(unsigned int, depth);
 
-static void invlpg(void *addr)
+static void drop_translation(void *addr)
 {
-	asm volatile("invlpg (%0)" : : "r" (addr) : "memory");
+	asm volatile("invlpg (%0)" : : "r"(addr) : "memory");
 }
 
 void *unmapped_map_local(struct page *page)
@@ -55,7 +55,7 @@ void unmapped_unmap_local(void *addr)
 
 	WARN_ON_ONCE(slot != smp_processor_id() * SLOTS + this_cpu_read(depth) - 1);
 	set_pte(entries[slot], __pte(0));
-	invlpg(addr);
+	drop_translation(addr);
 	this_cpu_dec(depth);
 	preempt_enable();
 }

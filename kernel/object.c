@@ -84,8 +84,8 @@ struct page *object_page(struct object *obj, unsigned long index)
 	if (page)
 		return page;
 
-	page = unmapped_pages_alloc_node(obj->node, GFP_KERNEL | __GFP_ZERO |
-					 __GFP_NOWARN | obj->gfp, 0);
+	page = unmapped_pages_alloc_node(
+		obj->node, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN | obj->gfp, 0);
 	if (!page)
 		return ERR_PTR(-ENOMEM);
 	there = xa_cmpxchg(&obj->pages, index, NULL, page, GFP_KERNEL);

@@ -25,11 +25,11 @@ static unsigned long scan(struct shrinker *s, struct shrink_control *sc)
 }
 
 static struct shrinker shrinker = {
-	.count_objects	= count,
-	.scan_objects	= scan,
-	.seeks		= DEFAULT_SEEKS,
-	.batch		= BLOCK_PAGES,
-	.flags		= SHRINKER_NUMA_AWARE,
+	.count_objects = count,
+	.scan_objects = scan,
+	.seeks = DEFAULT_SEEKS,
+	.batch = BLOCK_PAGES,
+	.flags = SHRINKER_NUMA_AWARE,
 };
 
 int unmapped_shrinker_init(void)

@@ -30,14 +30,15 @@ spinlock_t *um_pgd_lock;
 
 /* A test build looks for a name that no kernel has. */
 #ifdef UM_BREAK_SYMBOL
-#define NAME_OF_FLUSH	"flush_tlb_all_is_not_here"
+#define NAME_OF_FLUSH "flush_tlb_all_is_not_here"
 #else
-#define NAME_OF_FLUSH	"flush_tlb_all"
+#define NAME_OF_FLUSH "flush_tlb_all"
 #endif
 
 static int missing(const char *name)
 {
-	pr_err("this kernel has no symbol %s (or no KPROBES, or no KALLSYMS_ALL); not loaded\n",
+	pr_err("this kernel has no symbol %s (or no KPROBES, or no KALLSYMS_ALL); not "
+	       "loaded\n",
 	       name);
 	return -ENOENT;
 }
@@ -58,13 +59,15 @@ static void *function(const char *name)
 	return addr;
 }
 
-#define RESOLVE(call, name) do {			\
-	void *addr = function(name);			\
-							\
-	if (!addr)					\
-		return missing(name);			\
-	static_call_update(call, addr);			\
-} while (0)
+#define RESOLVE(call, name)                                                              \
+	({                                                                               \
+		const char *name_ = (name);                                              \
+		void *addr_ = function(name_);                                           \
+                                                                                         \
+		if (addr_)                                                               \
+			static_call_update(call, addr_);                                 \
+		addr_ ? 0 : missing(name_);                                              \
+	})
 
 static int resolve_data(const char *name, spinlock_t **lock)
 {
@@ -74,13 +77,12 @@ static int resolve_data(const char *name, spinlock_t **lock)
 
 int symbols_resolve(void)
 {
-	int err;
-
-	RESOLVE(um_flush_tlb_all, NAME_OF_FLUSH);
-	RESOLVE(um_set_memory_np, "set_memory_np");
-	RESOLVE(um_set_direct_map_invalid_noflush, "set_direct_map_invalid_noflush");
-	RESOLVE(um_update_page_count, "update_page_count");
-	RESOLVE(um_kallsyms_lookup_name, "kallsyms_lookup_name");
-	err = resolve_data("cpa_lock", &um_cpa_lock);
-	return err ? err : resolve_data("pgd_lock", &um_pgd_lock);
+	return RESOLVE(um_flush_tlb_all, NAME_OF_FLUSH) ?:
+	       RESOLVE(um_set_memory_np, "set_memory_np") ?:
+	       RESOLVE(um_set_direct_map_invalid_noflush,
+		       "set_direct_map_invalid_noflush") ?:
+	       RESOLVE(um_update_page_count, "update_page_count") ?:
+	       RESOLVE(um_kallsyms_lookup_name, "kallsyms_lookup_name") ?:
+	       resolve_data("cpa_lock", &um_cpa_lock) ?:
+	       resolve_data("pgd_lock", &um_pgd_lock);
 }

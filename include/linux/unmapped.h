@@ -17,7 +17,7 @@
 #include <linux/numa.h>
 
 /* The largest order, 2 MiB. */
-#define UNMAPPED_MAX_ORDER	9U
+#define UNMAPPED_MAX_ORDER 9U
 
 /**
  * unmapped_pages_alloc_node - allocate 2^@order contiguous unmapped pages

@@ -21,8 +21,8 @@
 #include <linux/unmapped.h>
 #include <asm/pgtable_types.h>
 
-#define MAX_ORDER_TESTED	UNMAPPED_MAX_ORDER
-#define ZEROED			(GFP_KERNEL | __GFP_ZERO)
+#define MAX_ORDER_TESTED UNMAPPED_MAX_ORDER
+#define ZEROED		 (GFP_KERNEL | __GFP_ZERO)
 
 static struct dentry *dir;
 
@@ -30,13 +30,14 @@ static struct dentry *dir;
 
 static unsigned int number;
 
-#define ok(m, cond, ...) do {						\
-	bool ok__ = (cond);						\
-									\
-	seq_printf(m, "%sok %u - ", ok__ ? "" : "not ", ++number);	\
-	seq_printf(m, __VA_ARGS__);					\
-	seq_putc(m, '\n');						\
-} while (0)
+#define ok(m, cond, ...)                                                                 \
+	do {                                                                             \
+		bool ok__ = (cond);                                                      \
+                                                                                         \
+		seq_printf(m, "%sok %u - ", ok__ ? "" : "not ", ++number);               \
+		seq_printf(m, __VA_ARGS__);                                              \
+		seq_putc(m, '\n');                                                       \
+	} while (0)
 
 /* --- what is true of a page ----------------------------------------------- */
 
@@ -144,7 +145,8 @@ static void test_split_free(struct seq_file *m)
 	for (i = 0; i < 8; i++)
 		unmapped_pages_free(page + i, 0);
 	half = page + 8;
-	ok(m, all_counted(half, 3) && holds(half, 3, 0), "freed by halves: the rest stays");
+	ok(m, all_counted(half, 3) && holds(half, 3, 0),
+	   "freed by halves: the rest stays");
 	unmapped_pages_free(half, 3);
 }
 
@@ -217,7 +219,7 @@ static void test_contexts(struct seq_file *m)
 	struct in_irq w = {};
 	unsigned long flags;
 
-	unmapped_pages_free(page, 0);		/* the cache holds something now */
+	unmapped_pages_free(page, 0); /* the cache holds something now */
 
 	local_irq_save(flags);
 	atomic = unmapped_pages_alloc(GFP_NOWAIT | __GFP_ZERO, 0);
@@ -343,7 +345,7 @@ static struct page *peer_alloc(gfp_t gfp, unsigned int order)
 static const struct api ours = { unmapped_pages_alloc, unmapped_pages_free };
 static const struct api peer = { peer_alloc, __free_pages };
 
-#define PAIRS	2000U
+#define PAIRS 2000U
 
 static u64 at_once(const struct api *api, gfp_t gfp, unsigned int order)
 {
@@ -352,16 +354,15 @@ static u64 at_once(const struct api *api, gfp_t gfp, unsigned int order)
 
 	for (i = 0; i < PAIRS + 100; i++) {
 		if (i == 100)
-			start = ktime_get_ns();		/* warm by now */
+			start = ktime_get_ns(); /* warm by now */
 		api->free(api->alloc(gfp, order), order);
 	}
 	return (ktime_get_ns() - start) / PAIRS;
 }
 
 /* All of it allocated, then all freed; shuffled: in random order. */
-static void bulk(const struct api *api, gfp_t gfp, unsigned int order,
-		 bool shuffled, struct page **pages, unsigned long nr,
-		 u64 *alloc_ns, u64 *free_ns)
+static void bulk(const struct api *api, gfp_t gfp, unsigned int order, bool shuffled,
+		 struct page **pages, unsigned long nr, u64 *alloc_ns, u64 *free_ns)
 {
 	unsigned long i, j;
 	u64 start;
@@ -394,17 +395,17 @@ static void bench_one(struct seq_file *m, const char *suffix, gfp_t gfp,
 		bulk(&ours, gfp, order, shuffled, pages, nr, &a[0], &f[0]);
 		bulk(&peer, gfp, order, shuffled, pages, nr, &a[1], &f[1]);
 		bulk(&peer, gfp, order, shuffled, pages, nr, &a[1], &f[1]);
-		seq_printf(m, "%s-alloc%s %u 1 %llu %llu\n",
-			   shuffled ? "random" : "bulk", suffix, order, a[0], a[1]);
-		seq_printf(m, "%s-free%s %u 1 %llu %llu\n",
-			   shuffled ? "random" : "bulk", suffix, order, f[0], f[1]);
+		seq_printf(m, "%s-alloc%s %u 1 %llu %llu\n", shuffled ? "random" : "bulk",
+			   suffix, order, a[0], a[1]);
+		seq_printf(m, "%s-free%s %u 1 %llu %llu\n", shuffled ? "random" : "bulk",
+			   suffix, order, f[0], f[1]);
 	}
 }
 
 static int bench_show(struct seq_file *m, void *v)
 {
 	static const unsigned int orders[] = { 0, 3, 6, 9 };
-	const unsigned long total = 16384;	/* pages at a time, 64 MiB */
+	const unsigned long total = 16384; /* pages at a time, 64 MiB */
 	struct page **pages = kvcalloc(total, sizeof(*pages), GFP_KERNEL);
 	unsigned int i;
 
