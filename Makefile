@@ -81,6 +81,7 @@ check-module: module
 
 check-vm:
 	@scripts/deps vm
+	@$(MAKE) -s module VARIANT=break-symbol
 	@tests/vm/run --jobs 2
 
 # --- figures ---------------------------------------------------------------

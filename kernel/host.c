@@ -16,6 +16,7 @@
 #include <linux/nodemask.h>
 #include <linux/page_ref.h>
 #include <linux/smp.h>
+#include <linux/swap.h>
 #include <linux/topology.h>
 
 #include "direct_map.h"
@@ -24,6 +25,19 @@
 
 struct allocator unmapped_allocator;
 
+/* What the cache leaves to others of what is available, in pages. */
+#define LEAVE (2 * BLOCK_PAGES)
+
+/*
+ * What we hold can't be reclaimed.  If we took the last page that there is, the
+ * next to need one would call the OOM killer, which knows nothing of us and
+ * would kill somebody else.  So a request fails before that.
+ */
+static bool system_has(unsigned int order)
+{
+	return si_mem_available() + get_nr_swap_pages() > (long)(LEAVE + (1UL << order));
+}
+
 static int host_get(void *host, int nid, unsigned int order, unsigned int flags,
 		    unsigned long *pfn)
 {
@@ -31,7 +45,7 @@ static int host_get(void *host, int nid, unsigned int order, unsigned int flags,
 	struct page *page;
 	unsigned long i;
 
-	if (!node_state(nid, N_MEMORY))
+	if (!node_state(nid, N_MEMORY) || !system_has(order))
 		return -ENOMEM;
 	if (flags & UM_TRY)
 		gfp &= ~__GFP_DIRECT_RECLAIM;

@@ -14,7 +14,6 @@
 #include <linux/percpu.h>
 #include <linux/pgtable.h>
 #include <linux/slab.h>
-#include <linux/string.h>
 #include <linux/unmapped.h>
 #include <linux/vmalloc.h>
 
@@ -68,7 +67,7 @@ void map_local_zero(unsigned long pfn, unsigned int order)
 
 	for (i = 0; i < 1UL << order; i++) {
 		addr = unmapped_map_local(pfn_to_page(pfn + i));
-		memset64(addr, 0, PAGE_SIZE / sizeof(u64));
+		clear_page(addr);
 		unmapped_unmap_local(addr);
 	}
 }
