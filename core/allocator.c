@@ -2,11 +2,6 @@
 /* The way in: which node serves, when to refill, and what can be said of it. */
 #include "allocator.h"
 
-static struct cache *cache_of(const struct allocator *a, int nid)
-{
-	return nid >= 0 && (unsigned int)nid < a->nr_nodes ? a->caches[nid] : NULL;
-}
-
 void allocator_destroy(struct allocator *a)
 {
 	unsigned int n;
@@ -92,28 +87,30 @@ static int alloc_nearest(struct allocator *a, int nid, unsigned int order,
 		return err;
 	for (n = a->ops->nearest_node(a->host, nid, -1); n >= 0 && err;
 	     n = a->ops->nearest_node(a->host, nid, n))
-		if (n != nid && cache_of(a, n))
-			err = alloc_on(cache_of(a, n), order, flags, want, patient, pfn);
+		if (n != nid && allocator_cache(a, n))
+			err = alloc_on(allocator_cache(a, n), order, flags, want, patient,
+				       pfn);
 	return err;
 }
 
 static int alloc_from(struct allocator *a, int nid, unsigned int order,
 		      unsigned int flags, unsigned long want, unsigned long *pfn)
 {
+	struct cache *c = allocator_cache(a, nid);
 	int err;
 
-	if (unlikely(!cache_of(a, nid) || order > BLOCK_ORDER))
+	if (unlikely(!c || order > BLOCK_ORDER))
 		return -EINVAL;
 	err = alloc_nearest(a, nid, order, flags, want, flags & UM_THISNODE, pfn);
 	if (unlikely(err) && !(flags & (UM_NOWAIT | UM_THISNODE)))
 		err = alloc_nearest(a, nid, order, flags, want, true, pfn);
 	if (unlikely(err))
-		cache_count(a->caches[nid], STAT_FAILURES, 1);
+		cache_count(c, STAT_FAILURES, 1);
 	return err;
 }
 
-int allocator_alloc(struct allocator *a, int nid, unsigned int order, unsigned int flags,
-		    unsigned long *pfn)
+int allocator_alloc_slow(struct allocator *a, int nid, unsigned int order,
+			 unsigned int flags, unsigned long *pfn)
 {
 	return alloc_from(a, nid, order, flags, 1UL << order, pfn);
 }
@@ -129,7 +126,7 @@ unsigned long allocator_alloc_bulk(struct allocator *a, int nid, unsigned int fl
 	return i;
 }
 
-int allocator_free(struct allocator *a, unsigned long pfn, unsigned int order)
+int allocator_free_slow(struct allocator *a, unsigned long pfn, unsigned int order)
 {
 	struct block *b = table_lookup(&a->table, pfn);
 
@@ -159,7 +156,9 @@ unsigned long allocator_shrink(struct allocator *a, int nid, unsigned long nr,
 	unsigned int n;
 
 	if (nid >= 0)
-		return cache_of(a, nid) ? cache_shrink(cache_of(a, nid), nr, flags) : 0;
+		return allocator_cache(a, nid)
+			       ? cache_shrink(allocator_cache(a, nid), nr, flags)
+			       : 0;
 	for (n = 0; n < a->nr_nodes && done < nr; n++)
 		if (a->caches[n])
 			done += cache_shrink(a->caches[n], nr - done, flags);
@@ -172,7 +171,8 @@ unsigned long allocator_shrinkable(struct allocator *a, int nid)
 	unsigned int n;
 
 	if (nid >= 0)
-		return cache_of(a, nid) ? cache_shrinkable(cache_of(a, nid)) : 0;
+		return allocator_cache(a, nid) ? cache_shrinkable(allocator_cache(a, nid))
+					       : 0;
 	for (n = 0; n < a->nr_nodes; n++)
 		if (a->caches[n])
 			pages += cache_shrinkable(a->caches[n]);

@@ -43,8 +43,9 @@ void allocator_destroy(struct allocator *a);
  * Context: any with UM_NOWAIT, else may sleep.
  * Return: 0; -EINVAL for an order or node that there is not; -ENOMEM.
  */
-int allocator_alloc(struct allocator *a, int nid, unsigned int order, unsigned int flags,
-		    unsigned long *pfn);
+static __always_inline int allocator_alloc(struct allocator *a, int nid,
+					   unsigned int order, unsigned int flags,
+					   unsigned long *pfn);
 
 /**
  * allocator_alloc_bulk - many single pages, taken from the system together
@@ -63,7 +64,8 @@ unsigned long allocator_alloc_bulk(struct allocator *a, int nid, unsigned int fl
  * Return: 0, or -EINVAL for pages that the allocator has not handed out:
  * then nothing was freed.
  */
-int allocator_free(struct allocator *a, unsigned long pfn, unsigned int order);
+static __always_inline int allocator_free(struct allocator *a, unsigned long pfn,
+					  unsigned int order);
 
 /* See cache_shrink(); @nid -1 is all nodes. */
 unsigned long allocator_shrink(struct allocator *a, int nid, unsigned long nr,
@@ -98,5 +100,48 @@ void allocator_report(struct allocator *a, int nid, struct allocator_report *r);
  * Return: NULL, or what is wrong.
  */
 const char *allocator_validate(struct allocator *a);
+
+/* --- the usual cases, inline ---------------------------------------------- */
+
+int allocator_alloc_slow(struct allocator *a, int nid, unsigned int order,
+			 unsigned int flags, unsigned long *pfn);
+int allocator_free_slow(struct allocator *a, unsigned long pfn, unsigned int order);
+
+static inline struct cache *allocator_cache(const struct allocator *a, int nid)
+{
+	return likely((unsigned int)nid < a->nr_nodes) ? a->caches[nid] : NULL;
+}
+
+static __always_inline int allocator_alloc(struct allocator *a, int nid,
+					   unsigned int order, unsigned int flags,
+					   unsigned long *pfn)
+{
+	struct cache *c = allocator_cache(a, nid);
+	unsigned long got; /* so that the caller's pfn can stay in a register */
+	int err;
+
+	if (likely(c && !order && (flags & UM_ZERO || !c->zero)) &&
+	    likely(magazine_pop(c, CLEAN, pfn)))
+		return 0;
+	err = allocator_alloc_slow(a, nid, order, flags, &got);
+	if (likely(!err))
+		*pfn = got;
+	return err;
+}
+
+static __always_inline int allocator_free(struct allocator *a, unsigned long pfn,
+					  unsigned int order)
+{
+	/*
+	 * A page that is of a run in a magazine of this node's cache is of this
+	 * node.  Not to ask its block keeps a chain of loads off the way from
+	 * one use of the magazine to the next.
+	 */
+	struct cache *c = a->caches[numa_mem_id()];
+
+	if (likely(!order) && likely(cache_free_fast(c, &a->table, pfn)))
+		return 0;
+	return allocator_free_slow(a, pfn, order);
+}
 
 #endif /* UM_ALLOCATOR_H */

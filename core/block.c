@@ -18,6 +18,8 @@ static unsigned long free_runs(unsigned long w, unsigned int order)
 {
 	unsigned int k;
 
+	if (order == WORD_ORDER)
+		return !~w;
 	for (k = 0; k < order; k++)
 		w &= w >> (1U << k);
 	return w & run_starts[order];
@@ -229,34 +231,25 @@ int block_put_bits(struct block *b, unsigned int word, unsigned long bits)
 	return atomic_add_return((int)hweight_long(bits), &b->nr_free);
 }
 
-int block_free(struct block *b, unsigned int index, unsigned int order,
-	       unsigned long *word)
+int block_free(struct block *b, unsigned int index, unsigned int order)
 {
 	unsigned int first = index / BITS_PER_LONG;
-	unsigned long mask = word_mask(index % BITS_PER_LONG, order);
 	unsigned int i;
-	unsigned long old;
 
 	if (!order) {
 		if (test_and_set_bit((long)index, (unsigned long *)b->words))
 			return -EEXIST;
-		*word = (unsigned long)atomic_long_read(&b->words[first]);
 		return atomic_add_return(1, &b->nr_free);
 	}
-	if (order <= WORD_ORDER) {
-		old = (unsigned long)atomic_long_fetch_or((long)mask, &b->words[first]);
-		if (old & mask)
-			return -EEXIST;
-		*word = old | mask;
-		return atomic_add_return(1 << order, &b->nr_free);
-	}
+	if (order <= WORD_ORDER)
+		return block_put_bits(b, first, word_mask(index % BITS_PER_LONG, order));
+
 	/* These words are the caller's alone: nobody may claim or free in them. */
 	for (i = 0; i < 1U << (order - WORD_ORDER); i++) {
 		if (atomic_long_read(&b->words[first + i]))
 			return -EEXIST;
 		atomic_long_set(&b->words[first + i], ~0L);
 	}
-	*word = ~0UL;
 	return atomic_add_return(1 << order, &b->nr_free);
 }
 

@@ -36,8 +36,9 @@
 #define BLOCK_SPLIT	  (1U << 2) /* we split its 2 MiB entry */
 #define BLOCK_QUARANTINED (1U << 3) /* found broken: never served again */
 
-/* block.list_id of a block that is on no list. */
+/* block.list_id of a block that is on no list; and of one that a CPU serves from. */
 #define BLOCK_UNLISTED 0xff
+#define BLOCK_ACTIVE   0xfe
 
 /**
  * struct block_masks - what only some blocks need to know
@@ -59,12 +60,13 @@ struct block_masks {
  * @number:	pfn of the first page >> BLOCK_ORDER
  * @masks:	NULL when all pages are owned and none was ever dirty
  * @list:	on a list of the cache, under its lock
- * @idle_since:	when it became wholly free, in ms of the host's clock
  * @nr_owned:	pages that are the allocator's; 0 when the block is not in use
  * @nid:	node of its pages
  * @list_id:	the list that @list is on
  * @max_order:	upper bound for the largest free order, a hint
  * @flags:	BLOCK_*
+ *
+ * Blocks share no cache line: CPUs are on different blocks, often neighbours.
  */
 struct block {
 	atomic_long_t words[BLOCK_WORDS];
@@ -72,15 +74,14 @@ struct block {
 	u32 number;
 	struct block_masks *masks;
 	struct list_head list;
-	u32 idle_since;
 	u16 nr_owned;
 	u16 nid;
 	u8 list_id;
 	u8 max_order;
 	u8 flags;
-};
+} ____cacheline_aligned;
 
-_Static_assert(sizeof(struct block) <= 112, "128 bytes for all of a block");
+_Static_assert(sizeof(struct block) <= 128, "128 bytes for all of a block");
 
 static inline unsigned long block_pfn(const struct block *b)
 {
@@ -125,13 +126,11 @@ bool block_take_whole(struct block *b);
 /**
  * block_free - give claimed pages back
  * @index:	first page, a multiple of 2^@order
- * @word:	receives the word of the first page as it is now
  *
  * Return: how many pages are free now, or -EEXIST if one of them already was:
  * then the block is no longer to be trusted.
  */
-int block_free(struct block *b, unsigned int index, unsigned int order,
-	       unsigned long *word);
+int block_free(struct block *b, unsigned int index, unsigned int order);
 
 /**
  * block_put_bits - give claimed pages back, of one word

@@ -10,25 +10,26 @@ static unsigned int free_step(int nr_free)
 	return (unsigned int)(nr_free - 1) / FREE_STEP;
 }
 
+/* Whether a block is on one of the lists, and on that of whole ones, rightly. */
 static bool listed_right(const struct block *b, int nr_free)
 {
 	unsigned int id = READ_ONCE(b->list_id);
 
+	if (id == BLOCK_ACTIVE)
+		return true;
 	if (nr_free <= 0)
 		return id == BLOCK_UNLISTED;
-	if (nr_free == BLOCK_PAGES)
-		return id == LIST_WHOLE;
-	return id < LIST_WHOLE && id % NR_STEPS == free_step(nr_free);
+	return id != BLOCK_UNLISTED && (id == LIST_WHOLE) == (nr_free == BLOCK_PAGES);
 }
 
 void cache_unlist(struct cache *c, struct block *b)
 {
 	unsigned int id = b->list_id;
 
-	if (id == BLOCK_UNLISTED)
+	WRITE_ONCE(b->list_id, BLOCK_UNLISTED);
+	if (id == BLOCK_UNLISTED || id == BLOCK_ACTIVE)
 		return;
 	list_del_init(&b->list);
-	WRITE_ONCE(b->list_id, BLOCK_UNLISTED);
 	if (id == LIST_WHOLE)
 		c->nr_whole--;
 	else if (list_empty(&c->lists[id]))
@@ -39,13 +40,10 @@ static void list_block(struct cache *c, struct block *b, unsigned int id)
 {
 	list_add_tail(&b->list, &c->lists[id]);
 	WRITE_ONCE(b->list_id, (u8)id);
-	if (id == LIST_WHOLE) {
+	if (id == LIST_WHOLE)
 		c->nr_whole++;
-		b->idle_since =
-			(u32)(c->allocator->ops->now(c->allocator->host) / 1000000);
-	} else {
+	else
 		c->occupied[id / NR_STEPS] |= 1U << id % NR_STEPS;
-	}
 }
 
 void cache_update_locked(struct cache *c, struct block *b)
@@ -53,7 +51,8 @@ void cache_update_locked(struct cache *c, struct block *b)
 	unsigned int id;
 	int nr_free, largest;
 
-	if (!(b->flags & BLOCK_LIVE) || b->flags & BLOCK_QUARANTINED)
+	if (!(b->flags & BLOCK_LIVE) || b->flags & BLOCK_QUARANTINED ||
+	    b->list_id == BLOCK_ACTIVE)
 		return;
 	do {
 		nr_free = atomic_read(&b->nr_free);
@@ -99,7 +98,7 @@ static void claimed(struct cache *c, struct block *b)
 		cache_update(c, b);
 }
 
-/* A block that was quarantined may still be some CPU's hint. */
+/* A block that was quarantined may still be some CPU's active one. */
 static bool serves(const struct block *b)
 {
 	return !(READ_ONCE(b->flags) & BLOCK_QUARANTINED);
@@ -119,6 +118,61 @@ static struct block *pick(struct cache *c, unsigned int order)
 	if (c->nr_whole)
 		return list_last_entry(&c->lists[LIST_WHOLE], struct block, list);
 	return NULL;
+}
+
+/* On a list for other numbers of free pages. */
+static bool misplaced(const struct block *b)
+{
+	int nr_free = atomic_read(&b->nr_free);
+
+	return !listed_right(b, nr_free) || (nr_free < (int)BLOCK_PAGES &&
+					     b->list_id % NR_STEPS != free_step(nr_free));
+}
+
+/*
+ * Frees do not look for what larger runs they made.  Look now, at the emptiest
+ * of the blocks from which no such run is known.
+ */
+static void sweep(struct cache *c, unsigned int order)
+{
+	struct block *b, *next;
+	unsigned int looked = 0, o, step;
+	struct list_head *list;
+	unsigned long flags;
+
+	spin_lock_irqsave(&c->lock, flags);
+	for (step = NR_STEPS; step--;) {
+		for (o = 0; o < order && looked < SWEEP_MAX; o++) {
+			list = &c->lists[o * NR_STEPS + step];
+			list_for_each_entry_safe(b, next, list, list)
+			{
+				cache_update_locked(c, b);
+				if (++looked == SWEEP_MAX)
+					break;
+			}
+		}
+	}
+	spin_unlock_irqrestore(&c->lock, flags);
+}
+
+/* This CPU is on block @b from now on, or on none; the one before is listed again. */
+static void activate(struct cache *c, struct block *b)
+{
+	struct block *old = this_cpu_xchg(c->cpu->active, b);
+
+	if (!old || old == b)
+		return;
+	/* A full barrier: frees change nr_free and then look at list_id. */
+	cmpxchg(&old->list_id, BLOCK_ACTIVE, BLOCK_UNLISTED);
+	if (!listed_right(old, atomic_read(&old->nr_free)))
+		cache_update(c, old);
+}
+
+/* A block just picked is taken off the lists for activate(); lock held. */
+static void take_off(struct cache *c, struct block *b)
+{
+	cache_unlist(c, b);
+	WRITE_ONCE(b->list_id, BLOCK_ACTIVE);
 }
 
 void cache_quarantine(struct cache *c, struct block *b, const char *why)
@@ -259,23 +313,7 @@ static bool clean(struct cache *c, struct block *b, unsigned int index,
 
 /* --- allocation ---------------------------------------------------------- */
 
-static bool magazine_pop(struct cache *c, enum magazine_kind kind, unsigned long *pfn)
-{
-	u64 was, m = this_cpu_read(c->cpu->magazine[kind]);
-
-	while (magazine_pages(m)) {
-		was = this_cpu_cmpxchg(c->cpu->magazine[kind], m,
-				       UM_BROKEN(UM_BREAK_TWICE) ? m : m & (m - 1));
-		if (likely(was == m)) {
-			*pfn = magazine_pfn(m) + __ffs(magazine_pages(m));
-			return true;
-		}
-		m = was;
-	}
-	return false;
-}
-
-/* Pages that were in no magazine for long after all. */
+/* The pages of a magazine, back into their block. */
 static void put_back(struct cache *c, u64 m)
 {
 	unsigned long pfn = magazine_pfn(m);
@@ -294,37 +332,60 @@ static void put_back(struct cache *c, u64 m)
 		cache_update(c, b);
 }
 
-/* Up to 32 pages from a block: the first for the caller, the rest to keep. */
+/*
+ * Up to 32 pages from the active block or the best one, which then becomes the
+ * active one.
+ */
+static u32 take_half(struct cache *c, bool avoid_dirty, struct block **from,
+		     unsigned int *half)
+{
+	struct block *b = this_cpu_read(c->cpu->active);
+	unsigned long flags;
+	u32 pages = 0;
+
+	*from = b;
+	if (b && serves(b))
+		pages = block_take_half(b, avoid_dirty, half);
+	if (pages) {
+		claimed(c, b);
+		return pages;
+	}
+
+	spin_lock_irqsave(&c->lock, flags);
+	while ((b = pick(c, 0)) != NULL) {
+		if (misplaced(b)) {
+			cache_update_locked(c, b);
+			continue;
+		}
+		pages = block_take_half(b, avoid_dirty, half);
+		if (pages) {
+			take_off(c, b);
+			break;
+		}
+		if (avoid_dirty)
+			break; /* perhaps all of it is dirty */
+		cache_update_locked(c, b);
+	}
+	spin_unlock_irqrestore(&c->lock, flags);
+	if (pages)
+		activate(c, b);
+	*from = b;
+	return pages;
+}
+
+/* Fill a magazine; its first page is for the caller. */
 static bool magazine_load(struct cache *c, enum magazine_kind kind, unsigned long *pfn)
 {
 	bool avoid_dirty = kind == CLEAN && READ_ONCE(c->any_dirty);
-	struct block *b = this_cpu_read(c->cpu->hint);
 	struct block_masks *masks;
-	unsigned long flags;
-	unsigned int half;
-	u32 pages = 0;
+	unsigned int half = 0;
+	struct block *b;
+	u32 pages;
 	u64 m, old;
 
-	if (b && serves(b))
-		pages = block_take_half(b, avoid_dirty, &half);
-	if (pages) {
-		claimed(c, b);
-	} else {
-		spin_lock_irqsave(&c->lock, flags);
-		while ((b = pick(c, 0)) != NULL) {
-			pages = block_take_half(b, avoid_dirty, &half);
-			if (!pages && avoid_dirty)
-				break; /* perhaps all of it is dirty */
-			cache_update_locked(c, b);
-			if (pages)
-				break;
-		}
-		spin_unlock_irqrestore(&c->lock, flags);
-		if (!pages)
-			return false;
-		this_cpu_write(c->cpu->hint, b);
-	}
-
+	pages = take_half(c, avoid_dirty, &b, &half);
+	if (!pages)
+		return false;
 	m = magazine_make(block_pfn(b) + half * HALF_PAGES, pages);
 	if (kind == DIRTY) {
 		masks = block_get_masks(b, GFP_NOWAIT | __GFP_NOWARN);
@@ -345,7 +406,7 @@ static bool magazine_load(struct cache *c, enum magazine_kind kind, unsigned lon
 }
 
 static int claim_listed(struct cache *c, unsigned int order, bool avoid_dirty,
-			struct block **from)
+			bool to_activate, struct block **from)
 {
 	int index = -ENOMEM;
 	struct block *b = NULL;
@@ -357,9 +418,16 @@ static int claim_listed(struct cache *c, unsigned int order, bool avoid_dirty,
 		b = pick(c, o);
 		if (!b)
 			break;
+		if (misplaced(b)) {
+			cache_update_locked(c, b);
+			continue;
+		}
 		id = b->list_id;
 		index = block_alloc(b, order, avoid_dirty);
-		cache_update_locked(c, b);
+		if (index >= 0 && to_activate)
+			take_off(c, b);
+		else
+			cache_update_locked(c, b);
 		if (index >= 0)
 			break;
 		/*
@@ -378,39 +446,69 @@ static int claim_listed(struct cache *c, unsigned int order, bool avoid_dirty,
 static int claim(struct cache *c, unsigned int order, bool avoid_dirty,
 		 struct block **from)
 {
-	struct block *b = this_cpu_read(c->cpu->hint);
-	int index;
+	struct block *b = this_cpu_read(c->cpu->active);
+	bool to_activate = order < BLOCK_ORDER || !b;
+	int index = -ENOMEM;
 
-	if (b && order < BLOCK_ORDER && serves(b)) {
+	if (b && serves(b))
 		index = block_alloc(b, order, avoid_dirty);
-		if (index >= 0) {
-			claimed(c, b);
-			*from = b;
-			return index;
-		}
+	if (index >= 0) {
+		claimed(c, b);
+	} else {
+		index = claim_listed(c, order, avoid_dirty, to_activate, &b);
+		if (index >= 0 && to_activate)
+			activate(c, b);
 	}
-	index = claim_listed(c, order, avoid_dirty, &b);
-	if (index >= 0 && order < BLOCK_ORDER)
-		this_cpu_write(c->cpu->hint, b);
 	*from = b;
+	return index;
+}
+
+/* When the lists have nothing: from the blocks that other CPUs are on. */
+static int claim_active(struct cache *c, unsigned int order, struct block **from)
+{
+	int index = -ENOMEM;
+	unsigned int cpu;
+	struct block *b;
+
+	for_each_possible_cpu(cpu) {
+		b = READ_ONCE(per_cpu_ptr(c->cpu, cpu)->active);
+		if (!b || !serves(b))
+			continue;
+		index = block_alloc(b, order, false);
+		if (index < 0)
+			continue;
+		claimed(c, b);
+		*from = b;
+		break;
+	}
 	return index;
 }
 
 int cache_alloc(struct cache *c, unsigned int order, unsigned int flags,
 		unsigned long *pfn)
 {
-	enum magazine_kind kind = flags & UM_ZERO || !c->allocator->ops->zero ? CLEAN
-									      : DIRTY;
-	bool avoid_dirty = kind == CLEAN && READ_ONCE(c->any_dirty);
+	bool clean = flags & UM_ZERO || !c->allocator->ops->zero;
+	bool avoid_dirty = clean && READ_ONCE(c->any_dirty);
 	struct block *b;
 	int index;
 
-	if (!order && (magazine_pop(c, kind, pfn) || magazine_load(c, kind, pfn)))
+	if (!order && clean &&
+	    (magazine_pop(c, CLEAN, pfn) || magazine_pop(c, FREED, pfn) ||
+	     magazine_load(c, CLEAN, pfn)))
+		return 0;
+	if (!order && !clean &&
+	    (magazine_pop(c, DIRTY, pfn) || magazine_load(c, DIRTY, pfn)))
 		return 0;
 
 	index = claim(c, order, avoid_dirty, &b);
+	if (index < 0 && order) {
+		sweep(c, order);
+		index = claim(c, order, avoid_dirty, &b);
+	}
 	if (index < 0 && avoid_dirty)
 		index = claim(c, order, false, &b);
+	if (index < 0 && flags & UM_NOWAIT)
+		index = claim_active(c, order, &b);
 	if (index < 0)
 		return -ENOMEM;
 	prepare(c, b, (unsigned int)index, order, flags);
@@ -419,20 +517,6 @@ int cache_alloc(struct cache *c, unsigned int order, unsigned int flags,
 }
 
 /* --- free ---------------------------------------------------------------- */
-
-/*
- * Whether the pages just freed, in a word that now reads like this, make a run
- * larger than any the block's list knows of.
- */
-static bool larger_run(const struct block *b, unsigned long word, unsigned int index)
-{
-	unsigned int order = READ_ONCE(b->max_order) + 1U;
-
-	if (order > WORD_ORDER)
-		return !~word;
-	index = (index % BITS_PER_LONG) & ~((1U << order) - 1);
-	return !(~word & word_mask(index, order));
-}
 
 /* All pages of the range are the allocator's, and none of them is free. */
 static bool in_use(struct block *b, unsigned int index, unsigned int order)
@@ -450,20 +534,6 @@ static bool in_use(struct block *b, unsigned int index, unsigned int order)
 	return true;
 }
 
-/* Into the magazine, if it is of this page's run and does not hold it already. */
-static bool magazine_push(struct cache *c, enum magazine_kind kind, unsigned long pfn)
-{
-	u64 was, m = this_cpu_read(c->cpu->magazine[kind]);
-
-	while (magazine_covers(m, pfn) && !(m & magazine_bit(pfn))) {
-		was = this_cpu_cmpxchg(c->cpu->magazine[kind], m, m | magazine_bit(pfn));
-		if (likely(was == m))
-			return true;
-		m = was;
-	}
-	return false;
-}
-
 static bool in_magazine(struct cache *c, unsigned long pfn)
 {
 	unsigned int kind;
@@ -477,31 +547,54 @@ static bool in_magazine(struct cache *c, unsigned long pfn)
 	return false;
 }
 
+/* Clean pages gather in a magazine until one of another run comes. */
+static void gather(struct cache *c, unsigned long pfn)
+{
+	u64 m = magazine_make(pfn, (u32)magazine_bit(pfn));
+	u64 was, old = this_cpu_read(c->cpu->magazine[FREED]);
+
+	while ((was = this_cpu_cmpxchg(c->cpu->magazine[FREED], old, m)) != old)
+		old = was;
+	put_back(c, old);
+}
+
+static int refuse(struct cache *c, struct block *b, const char *why)
+{
+	cache_quarantine(c, b, why);
+	return -EINVAL;
+}
+
 int cache_free(struct cache *c, struct block *b, unsigned long pfn, unsigned int order)
 {
 	unsigned int index = pfn % BLOCK_PAGES;
-	enum magazine_kind kind;
-	unsigned long word;
 	int nr_free;
 
 	if (unlikely(!serves(b))) {
 		clean(c, b, index, order);
 		return 0; /* its pages go nowhere any more */
 	}
-	if (unlikely(!in_use(b, index, order) || (!order && in_magazine(c, pfn)))) {
-		cache_quarantine(c, b, "a page was freed that is not in use");
-		return -EINVAL;
+	if (unlikely(!in_use(b, index, order)))
+		return refuse(c, b, "a page was freed that is not in use");
+	if (!order) {
+		if (unlikely(in_magazine(c, pfn)))
+			return refuse(c, b, "a page was freed that is in a magazine");
+		if (unlikely(clean(c, b, index, 0))) {
+			if (magazine_push(c, DIRTY, pfn))
+				return 0;
+		} else {
+			if (!magazine_push(c, CLEAN, pfn) &&
+			    !magazine_push(c, FREED, pfn))
+				gather(c, pfn);
+			return 0;
+		}
+	} else {
+		clean(c, b, index, order);
 	}
-	kind = clean(c, b, index, order) ? DIRTY : CLEAN;
-	if (!order && magazine_push(c, kind, pfn))
-		return 0;
 
-	nr_free = block_free(b, index, order, &word);
-	if (unlikely(nr_free < 0)) {
-		cache_quarantine(c, b, "a page was freed twice");
-		return -EINVAL;
-	}
-	if (!listed_right(b, nr_free) || larger_run(b, word, index))
+	nr_free = block_free(b, index, order);
+	if (unlikely(nr_free < 0))
+		return refuse(c, b, "a page was freed twice");
+	if (!listed_right(b, nr_free))
 		cache_update(c, b);
 	return 0;
 }
@@ -511,17 +604,14 @@ void cache_drain_cpu(struct cache *c)
 	unsigned int kind;
 	u64 was, m;
 
-	this_cpu_write(c->cpu->hint, NULL);
 	for (kind = 0; kind < NR_KINDS; kind++) {
 		m = this_cpu_read(c->cpu->magazine[kind]);
-		for (;;) {
-			was = this_cpu_cmpxchg(c->cpu->magazine[kind], m, MAGAZINE_EMPTY);
-			if (was == m)
-				break;
+		while ((was = this_cpu_cmpxchg(c->cpu->magazine[kind], m,
+					       MAGAZINE_EMPTY)) != m)
 			m = was;
-		}
 		put_back(c, m);
 	}
+	activate(c, NULL);
 }
 
 /* --- life ---------------------------------------------------------------- */
@@ -531,6 +621,8 @@ int cache_init(struct cache *c, struct allocator *a, int nid)
 	unsigned int i;
 
 	c->allocator = a;
+	c->zero = a->ops->zero;
+	c->host = a->host;
 	c->nid = nid;
 	spin_lock_init(&c->lock);
 	mutex_init(&c->refill_lock);

@@ -3,18 +3,27 @@
  * The cache of one node: its blocks, which of them serves next, and magazines
  * for each CPU.
  *
- * Order 0 is served from a magazine of the CPU.  Everything else, and a magazine
- * that is empty, is served from a block: first the one this CPU used last
- * (its hint), then the best one, which is the one with the smallest free run
- * that suffices, and among these the fullest.  So nearly full blocks fill up
- * and nearly empty ones become empty and can be released.
+ * Order 0 is served from magazines of the CPU: one that allocation fills, one
+ * that frees fill (32 frees of neighbours cost one change of their block), and
+ * one of dirty pages, for clients that do not care.
+ *
+ * Everything else, and a magazine that is empty, is served from a block: first
+ * the one that this CPU is on (its active block), then the best one, which is
+ * the one with the smallest free run that suffices, and among these the
+ * fullest.  So nearly full blocks fill up and nearly empty ones become empty
+ * and can be released.  An active block is on no list: other CPUs stay away from
+ * it, and it need not be moved about while it is claimed from.
  *
  * Blocks with free pages stand on lists by (largest free order, free pages in
  * steps of 32); wholly free ones on a list of their own, longest idle first.
- * The lists are hints: claims and frees change a block without the lock, and a
- * block is moved when it is seen to stand on the wrong list.  The largest free
- * order of a listed block may be less than its list says (then a claim fails
- * and the block is moved), never more without somebody about to move it.
+ * Claims and frees change a block without the lock.  That it has free pages, and
+ * that it is wholly free, is seen to at once; for the rest a block may stand on
+ * a list that says less than the truth or more.  Whoever picks it moves it to
+ * where it belongs, and before more memory is taken from the system some of the
+ * others are looked at (a sweep).
+ *
+ * A CPU's pointer to its active block may be stale, even point to one that was
+ * released and is another CPU's now: claims from it are right all the same.
  *
  * Locks, outermost first: refill_lock (a mutex; get(), unmap(), flush() and
  * heal() are called under it), lock (a spinlock, interrupts off).
@@ -30,6 +39,8 @@
 #define LIST_WHOLE (BLOCK_ORDER * NR_STEPS)
 #define NR_LISTS   (LIST_WHOLE + 1)
 
+/* How many blocks a sweep looks at. */
+#define SWEEP_MAX 128U
 /* The most that one refill takes, in blocks or pieces. */
 #define REFILL_MAX 32U
 /* A batch is halved for each of these that passes without a refill, in ns. */
@@ -54,16 +65,18 @@ enum cache_stat {
 	NR_CACHE_STATS
 };
 
-/* A CPU has a magazine of pages that read zero, and one of those that may not. */
-enum magazine_kind { CLEAN, DIRTY, NR_KINDS };
+/* What allocation fills, and what frees fill; and of pages that may not be zero. */
+enum magazine_kind { CLEAN, FREED, DIRTY, NR_KINDS };
 
 struct cache_cpu {
 	u64 magazine[NR_KINDS];
-	struct block *hint;
+	struct block *active;
 };
 
 struct cache {
 	struct allocator *allocator;
+	void (*zero)(void *host, unsigned long pfn, unsigned int order);
+	void *host; /* of the allocator, as zero() is */
 	int nid;
 	bool any_dirty; /* some block has or had dirty pages */
 	struct cache_cpu __percpu *cpu;
@@ -86,6 +99,76 @@ struct cache {
 
 int cache_init(struct cache *c, struct allocator *a, int nid);
 void cache_destroy(struct cache *c);
+
+/* A page from a magazine of this CPU, if there is one of this kind. */
+static __always_inline bool magazine_pop(struct cache *c, enum magazine_kind kind,
+					 unsigned long *pfn)
+{
+	u64 was, m = this_cpu_read(c->cpu->magazine[kind]);
+
+	while (likely(magazine_pages(m))) {
+		was = this_cpu_cmpxchg(c->cpu->magazine[kind], m,
+				       UM_BROKEN(UM_BREAK_TWICE) ? m : m & (m - 1));
+		if (likely(was == m)) {
+			*pfn = magazine_pfn(m) + __ffs(magazine_pages(m));
+			return true;
+		}
+		m = was;
+	}
+	return false;
+}
+
+/* Into the magazine, if it is of this page's run and does not hold it already. */
+static inline bool magazine_push(struct cache *c, enum magazine_kind kind,
+				 unsigned long pfn)
+{
+	u64 was, m = this_cpu_read(c->cpu->magazine[kind]);
+
+	while (magazine_covers(m, pfn) && likely(!(m & magazine_bit(pfn)))) {
+		was = this_cpu_cmpxchg(c->cpu->magazine[kind], m, m | magazine_bit(pfn));
+		if (likely(was == m))
+			return true;
+		m = was;
+	}
+	return false;
+}
+
+/*
+ * The usual free of one page: a clean page of a block that never had others,
+ * into a magazine of its run.  Return: false for all the rest, and for what may
+ * be wrong; nothing was done then.
+ */
+static __always_inline bool cache_free_fast(struct cache *c, const struct table *t,
+					    unsigned long pfn)
+{
+	u64 run = magazine_make(pfn, 0), bit = magazine_bit(pfn);
+	u64 m = this_cpu_read(c->cpu->magazine[CLEAN]) ^ run;
+	u64 f = this_cpu_read(c->cpu->magazine[FREED]) ^ run;
+	unsigned int index = pfn % BLOCK_PAGES;
+	enum magazine_kind kind;
+	struct block *b;
+	u64 old;
+
+	/* What is below 1 << 32 now is of this run: just the pages held of it. */
+	kind = m >> 32 ? FREED : CLEAN;
+	old = m >> 32 ? f : m;
+	if (old >> 32 || old & bit || (kind == CLEAN && !(f >> 32) && f & bit))
+		return false;
+	b = table_lookup(t, pfn);
+	if (unlikely(!b) ||
+	    (READ_ONCE(b->flags) & (BLOCK_LIVE | BLOCK_QUARANTINED)) != BLOCK_LIVE ||
+	    READ_ONCE(b->masks) ||
+	    (unsigned long)atomic_long_read(&b->words[index / BITS_PER_LONG]) >>
+			    index % BITS_PER_LONG &
+		    1)
+		return false;
+	if (c->zero && !UM_BROKEN(UM_BREAK_CLEAN)) {
+		c->zero(c->host, pfn, 0);
+		return magazine_push(c, kind, pfn);
+	}
+	old |= run;
+	return this_cpu_cmpxchg(c->cpu->magazine[kind], old, old | bit) == old;
+}
 
 /**
  * cache_alloc - 2^@order pages from what the cache holds

@@ -44,6 +44,9 @@ typedef unsigned int gfp_t;
 #define cond_resched()	do { } while (0)
 #define BITS_PER_LONG	64
 #define __percpu
+#undef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#define ____cacheline_aligned __attribute__((aligned(64)))
 #define PAGE_SHIFT	12
 #ifndef PAGE_SIZE
 #define PAGE_SIZE	4096UL
@@ -239,6 +242,12 @@ static inline void list_move_tail(struct list_head *n, struct list_head *l)
 	     &pos->member != (head);					\
 	     pos = list_entry(pos->member.next, __typeof__(*pos), member))
 
+#define list_for_each_entry_safe(pos, n, head, member)			\
+	for (pos = list_first_entry(head, __typeof__(*pos), member),	\
+	    n = list_entry(pos->member.next, __typeof__(*pos), member);	\
+	     &pos->member != (head);					\
+	     pos = n, n = list_entry(n->member.next, __typeof__(*n), member))
+
 /* --- locks -------------------------------------------------------------- */
 
 typedef struct {
@@ -321,7 +330,15 @@ static inline void mutex_unlock(struct mutex *m)
 	if (was__ == (old))						\
 		WRITE_ONCE(*slot__, (new));				\
 	was__; })
+#define this_cpu_xchg(x, new) ({					\
+	__typeof__(x) *slot__ = this_cpu_ptr(&(x));			\
+	__typeof__(x) was__ = READ_ONCE(*slot__);			\
+	WRITE_ONCE(*slot__, (new));					\
+	was__; })
 #define for_each_possible_cpu(cpu) for (cpu = 0; cpu < um_nr_cpus; cpu++)
+
+/* The node that this CPU is likely to free to; hosts of one node have 0. */
+#define numa_mem_id() 0
 
 /* --- memory for metadata ------------------------------------------------ */
 

@@ -4,8 +4,8 @@
  *
  *	get -> unmap -> (all of the batch) -> flush -> publish
  *
- * What can't be unmapped goes back at once; nothing is published before the
- * flush.  When the system has no whole block, pieces of the highest order that
+ * Nothing is published before the flush.  What can't be unmapped goes back at the
+ * end, so that the system does not offer it again meanwhile.  When the system has no whole block, pieces of the highest order that
  * it has are taken instead: their block is then owned in part, and is healed
  * when all of it has become ours.
  *
@@ -15,11 +15,13 @@
 
 /* Stop taking pieces when this many pages have come together. */
 #define PIECES_ENOUGH 64U
+/* And anything at all when so many could not be unmapped. */
+#define BAD_ENOUGH 4U
 
 struct piece {
 	unsigned long pfn;
 	unsigned int order;
-	int split; /* what unmap() returned */
+	int split; /* what unmap() returned: UM_SPLIT_* or a negative errno */
 	struct block *b;
 };
 
@@ -55,30 +57,45 @@ static int unmap(struct cache *c, const struct piece *p)
 }
 
 /* Take one piece of at most *order, the largest there is down to least. */
-static int get_piece(struct cache *c, struct piece *p, unsigned int *order,
-		     unsigned int least, unsigned int flags)
+static int get(struct cache *c, struct piece *p, unsigned int *order, unsigned int least,
+	       unsigned int flags)
 {
 	const struct um_host_ops *ops = c->allocator->ops;
-	void *host = c->allocator->host;
 	int err;
 
 	for (;; --*order) {
-		err = ops->get(host, c->nid, *order, flags, &p->pfn);
+		err = ops->get(c->allocator->host, c->nid, *order, flags, &p->pfn);
 		if (!err || *order == least)
 			break;
 	}
 	if (err)
 		return err;
-
 	p->order = *order;
-	err = make_room(c, p);
-	if (!err) {
+	p->split = make_room(c, p);
+	if (!p->split)
 		p->split = unmap(c, p);
-		err = min(p->split, 0);
+	return 0;
+}
+
+/*
+ * Fill an array with pieces of at most @order, at least of order @least, until
+ * there are @enough pages.  Return: how many pieces, with those that could not
+ * be unmapped.
+ */
+static unsigned int gather(struct cache *c, struct piece *taken, unsigned int order,
+			   unsigned int least, unsigned int enough)
+{
+	unsigned int nr = 0, bad = 0, pages = 0;
+
+	while (nr < REFILL_MAX && pages < enough && bad < BAD_ENOUGH &&
+	       !get(c, &taken[nr], &order, least, pages ? UM_TRY : 0)) {
+		if (taken[nr].split < 0)
+			bad++;
+		else
+			pages += 1U << taken[nr].order;
+		nr++;
 	}
-	if (err && !UM_BROKEN(UM_BREAK_TRACE))
-		ops->put(host, p->pfn, p->order);
-	return err;
+	return nr;
 }
 
 static void own(struct block *b, const struct piece *p)
@@ -97,7 +114,7 @@ static void publish(struct cache *c, const struct piece *p)
 {
 	struct block *b = p->b;
 	struct region *r = table_region(&c->allocator->table, p->pfn);
-	unsigned long flags, word;
+	unsigned long flags;
 	unsigned int i;
 	int nr_free;
 
@@ -123,7 +140,7 @@ static void publish(struct cache *c, const struct piece *p)
 		b->flags |= BLOCK_SPLIT;
 	if (p->split & UM_SPLIT_1G)
 		atomic_set(&r->split, 1);
-	nr_free = block_free(b, p->pfn % BLOCK_PAGES, p->order, &word);
+	nr_free = block_free(b, p->pfn % BLOCK_PAGES, p->order);
 	cache_update_locked(c, b);
 	spin_unlock_irqrestore(&c->lock, flags);
 
@@ -177,9 +194,8 @@ int cache_refill(struct cache *c, unsigned int order, unsigned long want,
 	struct piece taken[REFILL_MAX];
 	const struct um_host_ops *ops = c->allocator->ops;
 	void *host = c->allocator->host;
-	unsigned int o = BLOCK_ORDER, nr = 0, pages = 0;
-	unsigned int i, batch;
-	int err = 0;
+	unsigned int nr, good = 0, i;
+	int err = -ENOMEM;
 
 	might_sleep();
 	mutex_lock(&c->refill_lock);
@@ -188,36 +204,35 @@ int cache_refill(struct cache *c, unsigned int order, unsigned long want,
 		return 0;
 	}
 
-	batch = next_batch(c, want);
-	while (nr < batch && !err) {
-		err = get_piece(c, &taken[nr], &o, BLOCK_ORDER, nr ? UM_TRY : 0);
-		nr += !err;
-	}
+	nr = gather(c, taken, BLOCK_ORDER, BLOCK_ORDER,
+		    next_batch(c, want) * BLOCK_PAGES);
 	/* Nothing whole to be had: pieces, the largest that there are. */
-	if (!nr && order < BLOCK_ORDER) {
-		o = BLOCK_ORDER - 1;
-		while (nr < REFILL_MAX && pages < PIECES_ENOUGH) {
-			err = get_piece(c, &taken[nr], &o, order, nr ? UM_TRY : 0);
-			if (err)
-				break;
-			pages += 1U << taken[nr++].order;
-		}
-	}
+	if (!nr && order < BLOCK_ORDER)
+		nr = gather(c, taken, BLOCK_ORDER - 1, order, PIECES_ENOUGH);
 
-	if (nr) {
-		if (!UM_BROKEN(UM_BREAK_FLUSH))
-			ops->flush(host);
+	for (i = 0; i < nr; i++)
+		good += taken[i].split >= 0;
+	if (good && !UM_BROKEN(UM_BREAK_FLUSH))
+		ops->flush(host);
+	for (i = 0; i < nr; i++) {
+		if (taken[i].split >= 0) {
+			publish(c, &taken[i]);
+			continue;
+		}
+		err = taken[i].split;
+		if (!UM_BROKEN(UM_BREAK_TRACE))
+			ops->put(host, taken[i].pfn, taken[i].order);
+	}
+	for (i = 0; i < nr; i++)
+		if (taken[i].split >= 0)
+			owned_wholly(c, taken[i].b);
+
+	if (good) {
 		cache_count(c, STAT_FLUSHES, 1);
 		cache_count(c, STAT_REFILLS, 1);
-		err = 0;
-	}
-	for (i = 0; i < nr; i++)
-		publish(c, &taken[i]);
-	for (i = 0; i < nr; i++)
-		owned_wholly(c, taken[i].b);
-	if (nr) {
 		WRITE_ONCE(c->refills, c->refills + 1);
 		c->last_refill = ops->now(host);
+		err = 0;
 	} else {
 		WRITE_ONCE(c->retry_after, ops->now(host) + REFILL_BACKOFF);
 	}

@@ -91,6 +91,16 @@ void allocator_report(struct allocator *a, int nid, struct allocator_report *r)
 
 /* --- validation ---------------------------------------------------------- */
 
+static bool is_active(struct allocator *a, const struct block *b)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		if (per_cpu_ptr(a->caches[b->nid]->cpu, cpu)->active == b)
+			return true;
+	return false;
+}
+
 static const char *check_block(struct allocator *a, struct block *b)
 {
 	unsigned int word, bits = 0, owned = 0;
@@ -122,14 +132,12 @@ static const char *check_block(struct allocator *a, struct block *b)
 		return "nr_owned differs from the owned bits";
 	if (!(b->flags & BLOCK_FALLBACK) != (b->nr_owned == BLOCK_PAGES))
 		return "a block is owned in part and not marked so, or the reverse";
+	if (b->list_id == BLOCK_ACTIVE)
+		return is_active(a, b) ? NULL : "no CPU is on an active block";
 	if (!nr_free != (b->list_id == BLOCK_UNLISTED))
 		return "a block with free pages is not listed, or the reverse";
 	if ((nr_free == BLOCK_PAGES) != (b->list_id == LIST_WHOLE))
 		return "a whole block is not on the list of whole ones, or the reverse";
-	if (nr_free && nr_free < (int)BLOCK_PAGES &&
-	    (b->list_id % NR_STEPS != (unsigned int)(nr_free - 1) / FREE_STEP ||
-	     (int)(b->list_id / NR_STEPS) < block_largest(b)))
-		return "a block is on the wrong list";
 	return NULL;
 }
 
@@ -189,17 +197,17 @@ const char *allocator_validate(struct allocator *a)
 	unsigned int i, n;
 
 	for (r = 0; r < a->table.nr_regions; r++) {
-		if (!a->table.regions[r])
+		if (!a->table.regions[r].blocks)
 			continue;
 		nr_blocks = 0;
 		for (i = 0; i < REGION_BLOCKS && !wrong; i++) {
-			b = &a->table.regions[r]->blocks[i];
+			b = &a->table.regions[r].blocks[i];
 			wrong = check_block(a, b);
 			nr_blocks += !!(b->flags & BLOCK_LIVE);
 			owned += b->nr_owned;
 		}
 		if (!wrong &&
-		    (int)nr_blocks != atomic_read(&a->table.regions[r]->nr_blocks))
+		    (int)nr_blocks != atomic_read(&a->table.regions[r].nr_blocks))
 			wrong = "a region counts its blocks wrongly";
 	}
 	for (n = 0; n < a->nr_nodes && !wrong; n++) {

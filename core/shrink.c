@@ -220,9 +220,9 @@ static void heal_regions(struct cache *c)
 	unsigned long r;
 
 	for (r = 0; r < a->table.nr_regions; r++) {
-		reg = a->table.regions[r];
-		if (!reg || !atomic_read(&reg->split) || atomic_read(&reg->nr_blocks) ||
-		    UM_BROKEN(UM_BREAK_HEAL) ||
+		reg = &a->table.regions[r];
+		if (!reg->blocks || !atomic_read(&reg->split) ||
+		    atomic_read(&reg->nr_blocks) || UM_BROKEN(UM_BREAK_HEAL) ||
 		    a->ops->heal_region(a->host, r << REGION_PAGES_SHIFT))
 			continue;
 		atomic_set(&reg->split, 0);

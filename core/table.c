@@ -18,7 +18,7 @@ void table_destroy(struct table *t)
 	table_for_each_block(t, r, i, b)
 		kfree(b->masks);
 	for (r = 0; r < t->nr_regions; r++)
-		kvfree(t->regions[r]);
+		kvfree(t->regions[r].blocks);
 	kvfree(t->regions);
 	t->regions = NULL;
 	t->nr_regions = 0;
@@ -26,30 +26,23 @@ void table_destroy(struct table *t)
 
 struct block *table_get(struct table *t, unsigned long pfn)
 {
+	struct block *b = table_lookup(t, pfn), *made;
 	unsigned long i = pfn >> REGION_PAGES_SHIFT;
-	struct region *r, *made;
 	unsigned int n;
 
-	if (i >= t->nr_regions)
-		return NULL;
-	r = table_region(t, pfn);
-	if (r)
-		return region_block(r, pfn);
-
-	made = kvzalloc(sizeof(*made), GFP_METADATA);
+	if (b || i >= t->nr_regions)
+		return b;
+	made = kvcalloc(REGION_BLOCKS, sizeof(*made), GFP_METADATA);
 	if (!made)
 		return NULL;
 	for (n = 0; n < REGION_BLOCKS; n++) {
-		made->blocks[n].number = (u32)(i * REGION_BLOCKS + n);
-		made->blocks[n].list_id = BLOCK_UNLISTED;
-		INIT_LIST_HEAD(&made->blocks[n].list);
+		made[n].number = (u32)(i * REGION_BLOCKS + n);
+		made[n].list_id = BLOCK_UNLISTED;
+		INIT_LIST_HEAD(&made[n].list);
 	}
-	r = cmpxchg(&t->regions[i], NULL, made);
-	if (r)
-		kvfree(made);
-	else
-		r = made;
-	return region_block(r, pfn);
+	if (cmpxchg(&t->regions[i].blocks, NULL, made))
+		kvfree(made); /* somebody else was faster */
+	return table_lookup(t, pfn);
 }
 
 size_t table_bytes(const struct table *t)
@@ -60,8 +53,8 @@ size_t table_bytes(const struct table *t)
 	struct block *b;
 
 	for (r = 0; r < t->nr_regions; r++)
-		if (t->regions[r])
-			bytes += sizeof(*t->regions[r]);
+		if (t->regions[r].blocks)
+			bytes += REGION_BLOCKS * sizeof(struct block);
 	table_for_each_block(t, r, i, b)
 		if (b->masks)
 			bytes += sizeof(*b->masks);

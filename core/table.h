@@ -18,44 +18,42 @@
 
 /**
  * struct region - 1 GiB, naturally aligned
- * @nr_blocks:	blocks in use
+ * @blocks:	its 512 blocks; NULL when none of them was ever used
+ * @nr_blocks:	how many of them are in use
  * @split:	we split its 1 GiB entry
  */
 struct region {
+	struct block *blocks;
 	atomic_t nr_blocks;
 	atomic_t split;
-	struct block blocks[REGION_BLOCKS];
 };
 
 struct table {
 	unsigned long nr_regions;
-	struct region **regions;
+	struct region *regions;
 };
 
 /* Return: 0 or -ENOMEM.  May sleep. */
 int table_init(struct table *t, unsigned long nr_pfns);
 void table_destroy(struct table *t);
 
-/* The region of a pfn; NULL when none of its blocks was ever used. */
+/* The region of a pfn that has a block. */
 static inline struct region *table_region(const struct table *t, unsigned long pfn)
 {
-	unsigned long i = pfn >> REGION_PAGES_SHIFT;
-
-	/* Pairs with the cmpxchg() that put it there, filled in. */
-	return i < t->nr_regions ? smp_load_acquire(&t->regions[i]) : NULL;
-}
-
-static inline struct block *region_block(struct region *r, unsigned long pfn)
-{
-	return &r->blocks[(pfn >> BLOCK_ORDER) % REGION_BLOCKS];
+	return &t->regions[pfn >> REGION_PAGES_SHIFT];
 }
 
 /* The block of a pfn, in use or not; NULL when its region was never used. */
 static inline struct block *table_lookup(const struct table *t, unsigned long pfn)
 {
-	struct region *r = table_region(t, pfn);
+	unsigned long i = pfn >> REGION_PAGES_SHIFT;
+	struct block *blocks;
 
-	return r ? region_block(r, pfn) : NULL;
+	if (unlikely(i >= t->nr_regions))
+		return NULL;
+	/* Pairs with the cmpxchg() that put them there, filled in. */
+	blocks = smp_load_acquire(&t->regions[i].blocks);
+	return likely(blocks) ? &blocks[(pfn >> BLOCK_ORDER) % REGION_BLOCKS] : NULL;
 }
 
 /**
@@ -72,8 +70,8 @@ size_t table_bytes(const struct table *t);
 /* Every block that was ever used, of all nodes. */
 #define table_for_each_block(t, r, i, b)                                                 \
 	for (r = 0; r < (t)->nr_regions; r++)                                            \
-		for (i = 0; (t)->regions[r] && i < REGION_BLOCKS &&                      \
-			    (b = &(t)->regions[r]->blocks[i], true);                     \
+		for (i = 0; (t)->regions[r].blocks && i < REGION_BLOCKS &&               \
+			    (b = &(t)->regions[r].blocks[i], true);                      \
 		     i++)
 
 #endif /* UM_TABLE_H */
