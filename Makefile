@@ -68,7 +68,7 @@ install: module
 
 # --- tests -----------------------------------------------------------------
 
-include tests/host.mk
+-include tests/host.mk bench/bench.mk
 
 check: deps
 	@scripts/check $(SUITES)
@@ -95,9 +95,12 @@ bench: deps
 	@rm -f $(BUILD)/bench.json
 	@$(MAKE) -s bench-core
 	@$(MAKE) -s bench-kernel
+	@echo "rows in $(BUILD)/bench.json"
 
 bench-kernel: module
-	@tests/vm/run bench --results $(BUILD)/bench.json
+	@mkdir -p $(BUILD)/bench
+	@bench/kernel $(BUILD)/bench/kernel.json
+	@bench/merge $(BUILD)/bench.json $(BUILD)/bench/kernel.json
 
 clean:
 	rm -rf $(BUILD)
