@@ -61,6 +61,10 @@ static int alloc_on(struct cache *c, unsigned int order, unsigned int flags,
 		seen = READ_ONCE(c->refills);
 		if (!cache_alloc(c, order, flags, pfn))
 			return 0;
+		/* What this CPU's magazines keep may be what is missing. */
+		cache_drain_cpu(c);
+		if (!cache_alloc(c, order, flags, pfn))
+			return 0;
 		if (flags & UM_NOWAIT && !UM_BROKEN(UM_BREAK_CONTEXT))
 			return -ENOMEM;
 		if (!patient && backing_off(c))

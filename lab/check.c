@@ -37,14 +37,15 @@ static void check_page(struct machine *m, const struct block *b, unsigned long p
 	if (m->map.stale[pfn])
 		machine_broken(m, "pfn %#lx is the core's and was not flushed", pfn);
 	/* 3: what is dirty is marked, and was a client's who did not care */
-	if (m->holder[pfn] || !m->tag[pfn] || m->config.dirty_is_fine)
+	if (m->holder[pfn] || !m->tag[pfn] || m->config.dirty_is_fine ||
+	    (b && b->flags & BLOCK_QUARANTINED))
 		return;
 	marked = b && b->masks &&
 		 (unsigned long)atomic_long_read(&b->masks->dirty[index / BITS_PER_LONG]) >>
 		 index % BITS_PER_LONG & 1;
 	if (!(m->tag[pfn] & TAG_NOT_ZEROED))
 		machine_broken(m, "pfn %#lx is free with content that is to be zeroed", pfn);
-	else if (!marked && b && !(b->flags & BLOCK_QUARANTINED))
+	else if (!marked)
 		machine_broken(m, "pfn %#lx is free, dirty and not marked so", pfn);
 }
 

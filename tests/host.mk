@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0 OR MIT
+#
+# Tests and figures of the core on the lab host, in user space.  Each check-*
+# ends with "N passed, N failed, N skipped", which is kept in build/results/.
+
+HOST       := $(BUILD)/host
+CLANG      ?= clang
+UNITS      := block table cache refill shrink
+CORE_C     := $(wildcard core/*.c)
+LAB_C      := $(filter-out lab/lab.c,$(wildcard lab/*.c))
+HOST_H     := $(wildcard core/*.h lab/*.h tests/unit/*.h)
+HOST_FLAGS := -std=gnu11 -g -Wall -Wextra -Werror -Icore -Ilab -Itests/unit
+# Not alignment: list_for_each_entry() ends on a list head that it takes for an
+# entry, and never touches it.
+ASAN       := -O1 -DUM_CHECKS -fsanitize=address,undefined -fno-sanitize=alignment \
+	      -fno-sanitize-recover=all
+TSAN       := -O1 -DUM_CHECKS -fsanitize=thread
+
+# $(call result,NAME,COMMAND): run it and keep the last line that it prints.
+define result
+@mkdir -p $(BUILD)/results
+@set -o pipefail; { $(2); } | tee $(HOST)/$(1).log; status=$$?; \
+	grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$$' $(HOST)/$(1).log | \
+	tail -n 1 >$(BUILD)/results/$(1); exit $$status
+endef
+
+.PHONY: check-unit check-tsan check-lab check-fuzz check-break bench-core
+check-unit check-tsan check-lab check-fuzz check-break bench-core: SHELL := /bin/bash
+
+$(HOST)/asan/%.o: core/%.c $(HOST_H)
+	@mkdir -p $(@D)
+	@$(CC) $(HOST_FLAGS) $(ASAN) -c $< -o $@
+$(HOST)/asan/%.o: lab/%.c $(HOST_H)
+	@mkdir -p $(@D)
+	@$(CC) $(HOST_FLAGS) $(ASAN) -c $< -o $@
+$(HOST)/tsan/%.o: core/%.c $(HOST_H)
+	@mkdir -p $(@D)
+	@$(CLANG) $(HOST_FLAGS) $(TSAN) -c $< -o $@
+$(HOST)/tsan/%.o: lab/%.c $(HOST_H)
+	@mkdir -p $(@D)
+	@$(CLANG) $(HOST_FLAGS) $(TSAN) -c $< -o $@
+
+asan_objects := $(patsubst %.c,$(HOST)/asan/%.o,$(notdir $(CORE_C) $(LAB_C)))
+tsan_objects := $(patsubst %.c,$(HOST)/tsan/%.o,$(notdir $(CORE_C) $(LAB_C)))
+
+$(HOST)/unit/%: tests/unit/%.c $(asan_objects) $(HOST_H)
+	@mkdir -p $(@D)
+	@$(CC) $(HOST_FLAGS) $(ASAN) $< $(asan_objects) -o $@ -pthread -lcmocka
+$(HOST)/threads/%: tests/unit/%.c $(tsan_objects) $(HOST_H)
+	@mkdir -p $(@D)
+	@$(CLANG) $(HOST_FLAGS) $(TSAN) $< $(tsan_objects) -o $@ -pthread -lcmocka
+$(HOST)/lab: lab/lab.c $(asan_objects) $(HOST_H)
+	@mkdir -p $(@D)
+	@$(CC) $(HOST_FLAGS) $(ASAN) $< $(asan_objects) -o $@ -pthread
+$(HOST)/fuzz/trace: tests/fuzz/trace.c $(CORE_C) $(LAB_C) $(HOST_H)
+	@mkdir -p $(@D)
+	@$(CLANG) $(HOST_FLAGS) $(ASAN) -fsanitize=fuzzer $(filter %.c,$^) -o $@ -pthread
+$(HOST)/bench-core: bench/core.c $(CORE_C) $(HOST_H)
+	@mkdir -p $(@D)
+	@$(CC) $(HOST_FLAGS) -O2 $(filter %.c,$^) -o $@ -pthread
+
+check-unit: $(UNITS:%=$(HOST)/unit/%) $(HOST)/unit/threads
+	$(call result,unit,tests/unit/run $^)
+
+check-tsan: $(HOST)/threads/block $(HOST)/threads/threads
+	$(call result,tsan,tests/unit/run $^)
+
+# Many machines; every call failing once; one of a real size.
+check-lab: $(HOST)/lab
+	$(call result,lab,tests/unit/lab-check $(HOST)/lab)
+
+check-fuzz: $(HOST)/fuzz/trace
+	$(call result,fuzz,tests/fuzz/run $< 20)
+
+check-break:
+	@mkdir -p $(HOST)
+	$(call result,break,tests/unit/break-check)
+
+bench-core: $(HOST)/bench-core
+	@$< --json $(HOST)/core.rows
+	@grep -q '"instructions"' $(HOST)/core.rows || \
+		bench/instructions $< $(HOST)/core.rows
+	@bench/merge $(BUILD)/bench.json $(HOST)/core.rows

@@ -174,22 +174,36 @@ static void test_bulk(struct seq_file *m)
 	kvfree(pages);
 }
 
+/* Clean pages are given first, so all there are must be taken to see the others. */
 static void test_dirty(struct seq_file *m)
 {
-	struct page *dirty = unmapped_pages_alloc(GFP_KERNEL, 2), *zeroed;
-	unsigned long tries, leaks = 0;
+	const unsigned long max = 1UL << 17;
+	struct page **pages = kvcalloc(max, sizeof(*pages), GFP_KERNEL);
+	struct page *dirty = unmapped_pages_alloc(GFP_KERNEL, 9);
+	unsigned long nr, leaks = 0, found = 0, first = 0;
 
-	ok(m, dirty, "without __GFP_ZERO");
-	if (!dirty)
-		return;
-	fill(dirty, 2, 0xd1);
-	unmapped_pages_free(dirty, 2);
-	for (tries = 0; tries < 64; tries++) {
-		zeroed = unmapped_pages_alloc(ZEROED, 2);
-		leaks += !zeroed || !holds(zeroed, 2, 0);
-		unmapped_pages_free(zeroed, 2);
+	ok(m, pages && dirty, "without __GFP_ZERO");
+	if (!pages || !dirty)
+		goto out;
+	first = page_to_pfn(dirty);
+	fill(dirty, 9, 0xd1);
+	unmapped_pages_free(dirty, 9);
+	dirty = NULL;
+	for (nr = 0; nr < max; nr++) {
+		pages[nr] =
+			unmapped_pages_alloc(GFP_NOWAIT | __GFP_ZERO | __GFP_NOWARN, 0);
+		if (!pages[nr])
+			break;
+		leaks += !holds(pages[nr], 0, 0);
+		found += page_to_pfn(pages[nr]) - first < 512;
 	}
+	ok(m, found == 512, "all pages it had are used again (%lu)", found);
 	ok(m, !leaks, "what it left is never seen by one who asks for zero");
+	while (nr--)
+		unmapped_pages_free(pages[nr], 0);
+out:
+	unmapped_pages_free(dirty, 9);
+	kvfree(pages);
 }
 
 struct in_irq {

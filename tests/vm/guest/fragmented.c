@@ -106,6 +106,29 @@ static long fragment(void)
 	return nr;
 }
 
+/*
+ * Blocks that became whole again meanwhile, as something in them was freed or
+ * moved: keep them as huge pages.
+ */
+static void take_whole_blocks(void)
+{
+	long whole;
+	int tries;
+	uint8_t *p;
+
+	for (tries = 0; tries < 8 && (whole = whole_blocks()) > 0; tries++) {
+		p = mmap(NULL, (whole + 1) * 2 * MIB, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (p == MAP_FAILED)
+			die("mmap");
+		p += -(uintptr_t)p % (2 * MIB);
+		if (madvise(p, whole * 2 * MIB, MADV_HUGEPAGE))
+			die("madvise");
+		while (whole--)
+			touch(p + whole * 2 * MIB, PAGE);
+	}
+}
+
 int main(void)
 {
 	struct direct_map start, now;
@@ -118,6 +141,7 @@ int main(void)
 	direct_map_read(&start);
 	direct_map_note("start", &start);
 	note("%ld blocks fragmented", fragment());
+	take_whole_blocks();
 	whole = whole_blocks();
 	/* The kernel itself may have freed one since. */
 	ok(whole <= 2, "control: no whole block is free (%ld)", whole);
