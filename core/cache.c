@@ -144,8 +144,7 @@ static void sweep(struct cache *c, unsigned int order)
 	for (step = NR_STEPS; step--;) {
 		for (o = 0; o < order && looked < SWEEP_MAX; o++) {
 			list = &c->lists[o * NR_STEPS + step];
-			list_for_each_entry_safe(b, next, list, list)
-			{
+			list_for_each_entry_safe(b, next, list, list) {
 				cache_update_locked(c, b);
 				if (++looked == SWEEP_MAX)
 					break;

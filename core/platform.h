@@ -20,22 +20,22 @@
 #endif
 
 /* A block is what one PMD entry of the direct map covers, a region a PUD. */
-#define BLOCK_ORDER	9U
-#define BLOCK_PAGES	(1U << BLOCK_ORDER)
-#define REGION_BLOCKS	512U
+#define BLOCK_ORDER   9U
+#define BLOCK_PAGES   (1U << BLOCK_ORDER)
+#define REGION_BLOCKS 512U
 
 /* Metadata is asked for while memory is short: rather fail than kill for it. */
-#define GFP_METADATA	(GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+#define GFP_METADATA (GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 /* Request flags of the core; see struct um_host_ops for those of get(). */
-#define UM_ZERO		(1U << 0)	/* the pages must read as zero */
-#define UM_NOWAIT	(1U << 1)	/* only what the cache holds; any context */
-#define UM_THISNODE	(1U << 2)	/* no other node will do */
-#define UM_TRY		(1U << 3)	/* get(): give up rather than reclaim */
+#define UM_ZERO	    (1U << 0) /* the pages must read as zero */
+#define UM_NOWAIT   (1U << 1) /* only what the cache holds; any context */
+#define UM_THISNODE (1U << 2) /* no other node will do */
+#define UM_TRY	    (1U << 3) /* get(): give up rather than reclaim */
 
 /* What unmap() had to split, as bits of its return value. */
-#define UM_SPLIT_2M	(1 << 0)	/* a 2 MiB entry into 4 KiB entries */
-#define UM_SPLIT_1G	(1 << 1)	/* a 1 GiB entry into 2 MiB entries */
+#define UM_SPLIT_2M (1 << 0) /* a 2 MiB entry into 4 KiB entries */
+#define UM_SPLIT_1G (1 << 1) /* a 1 GiB entry into 2 MiB entries */
 
 struct allocator;
 
@@ -89,22 +89,22 @@ struct um_host_ops {
  * Test builds break one invariant on purpose (-DUM_BREAK=UM_BREAK_...), to
  * show that a test notices.  docs/invariants.md names the test for each.
  */
-#define UM_BREAK_ABSENT		1	/* handed out while still present */
-#define UM_BREAK_FLUSH		2	/* handed out before the flush */
-#define UM_BREAK_PRESENT	3	/* released while absent */
-#define UM_BREAK_CLEAN		4	/* not zeroed when freed */
-#define UM_BREAK_WHOLE		5	/* a block taken out page by page */
-#define UM_BREAK_HEAL		6	/* split entries left behind */
-#define UM_BREAK_METADATA	7	/* metadata in unmapped memory */
-#define UM_BREAK_CONTEXT	8	/* refill where it may not sleep */
-#define UM_BREAK_TRACE		9	/* a failed step not unwound */
-#define UM_BREAK_TWICE		10	/* a page handed out twice */
-#define UM_BREAK_DIRTY		11	/* dirty page given as a zero one */
+#define UM_BREAK_ABSENT	  1  /* handed out while still present */
+#define UM_BREAK_FLUSH	  2  /* handed out before the flush */
+#define UM_BREAK_PRESENT  3  /* released while absent */
+#define UM_BREAK_CLEAN	  4  /* not zeroed when freed */
+#define UM_BREAK_WHOLE	  5  /* a block taken out page by page */
+#define UM_BREAK_HEAL	  6  /* split entries left behind */
+#define UM_BREAK_METADATA 7  /* metadata in unmapped memory */
+#define UM_BREAK_CONTEXT  8  /* refill where it may not sleep */
+#define UM_BREAK_TRACE	  9  /* a failed step not unwound */
+#define UM_BREAK_TWICE	  10 /* a page handed out twice */
+#define UM_BREAK_DIRTY	  11 /* dirty page given as a zero one */
 
 #ifdef UM_BREAK
-#define UM_BROKEN(what)	((UM_BREAK) == (what))
+#define UM_BROKEN(what) ((UM_BREAK) == (what))
 #else
-#define UM_BROKEN(what)	false
+#define UM_BROKEN(what) false
 #endif
 
 #endif /* UM_PLATFORM_H */

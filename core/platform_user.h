@@ -29,32 +29,33 @@ typedef uint32_t u32;
 typedef uint64_t u64;
 typedef unsigned int gfp_t;
 
-#define likely(x)	__builtin_expect(!!(x), 1)
-#define unlikely(x)	__builtin_expect(!!(x), 0)
-#define READ_ONCE(x)	__atomic_load_n(&(x), __ATOMIC_RELAXED)
-#define WRITE_ONCE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
-#define smp_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define smp_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
-#define smp_mb()	__atomic_thread_fence(__ATOMIC_SEQ_CST)
-#define container_of(ptr, type, member) \
-	((type *)((char *)(ptr) - offsetof(type, member)))
-#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
-#define min(a, b)	((a) < (b) ? (a) : (b))
-#define max(a, b)	((a) > (b) ? (a) : (b))
-#define cond_resched()	do { } while (0)
-#define BITS_PER_LONG	64
+#define likely(x)			__builtin_expect(!!(x), 1)
+#define unlikely(x)			__builtin_expect(!!(x), 0)
+#define READ_ONCE(x)			__atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define WRITE_ONCE(x, v)		__atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
+#define smp_load_acquire(p)		__atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define smp_store_release(p, v)		__atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define smp_mb()			__atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define ARRAY_SIZE(a)			(sizeof(a) / sizeof((a)[0]))
+#define min(a, b)			((a) < (b) ? (a) : (b))
+#define max(a, b)			((a) > (b) ? (a) : (b))
+#define cond_resched() \
+	do { \
+	} while (0)
+#define BITS_PER_LONG 64
 #define __percpu
 #undef __always_inline
-#define __always_inline inline __attribute__((always_inline))
+#define __always_inline	      inline __attribute__((always_inline))
 #define ____cacheline_aligned __attribute__((aligned(64)))
-#define PAGE_SHIFT	12
+#define PAGE_SHIFT	      12
 #ifndef PAGE_SIZE
-#define PAGE_SIZE	4096UL
+#define PAGE_SIZE 4096UL
 #endif
 
-#define GFP_KERNEL	1U
-#define GFP_NOWAIT	2U
-#define __GFP_NOWARN	0U
+#define GFP_KERNEL	    1U
+#define GFP_NOWAIT	    2U
+#define __GFP_NOWARN	    0U
 #define __GFP_RETRY_MAYFAIL 0U
 
 /* --- checks ------------------------------------------------------------- */
@@ -64,24 +65,28 @@ extern void (*um_warn)(const char *file, int line, const char *what);
 /* How many checked allocations from now on succeed; negative: all of them. */
 extern long um_fail_nth;
 extern __thread int um_cpu;
-extern __thread int um_spin_depth;	/* spinlocks held by this thread */
-extern __thread bool um_atomic;		/* the caller may not sleep */
+extern __thread int um_spin_depth; /* spinlocks held by this thread */
+extern __thread bool um_atomic;	   /* the caller may not sleep */
 extern unsigned int um_nr_cpus;
 
-#define WARN_ON(cond) ({						\
-	bool warn__ = !!(cond);						\
-	if (unlikely(warn__))						\
-		um_warn(__FILE__, __LINE__, #cond);			\
-	unlikely(warn__); })
-#define WARN_ON_ONCE(cond)	WARN_ON(cond)
-#define WARN_ONCE(cond, ...) ({						\
-	bool warn__ = !!(cond);						\
-	if (unlikely(warn__)) {						\
-		char text__[160];					\
-		snprintf(text__, sizeof(text__), __VA_ARGS__);		\
-		um_warn(__FILE__, __LINE__, text__);			\
-	}								\
-	unlikely(warn__); })
+#define WARN_ON(cond) \
+	({ \
+		bool warn__ = !!(cond); \
+		if (unlikely(warn__)) \
+			um_warn(__FILE__, __LINE__, #cond); \
+		unlikely(warn__); \
+	})
+#define WARN_ON_ONCE(cond) WARN_ON(cond)
+#define WARN_ONCE(cond, ...) \
+	({ \
+		bool warn__ = !!(cond); \
+		if (unlikely(warn__)) { \
+			char text__[160]; \
+			snprintf(text__, sizeof(text__), __VA_ARGS__); \
+			um_warn(__FILE__, __LINE__, text__); \
+		} \
+		unlikely(warn__); \
+	})
 
 #ifdef UM_CHECKS
 static inline void might_sleep(void)
@@ -106,47 +111,51 @@ static inline bool um_should_fail(void)
 
 /* --- atomics ------------------------------------------------------------ */
 
-typedef struct { int counter; } atomic_t;
-typedef struct { long counter; } atomic_long_t;
+typedef struct {
+	int counter;
+} atomic_t;
+typedef struct {
+	long counter;
+} atomic_long_t;
 
-#define UM_ATOMIC(prefix, type, base)					\
-static inline base prefix##_read(const type *v)				\
-{									\
-	return __atomic_load_n(&v->counter, __ATOMIC_RELAXED);		\
-}									\
-static inline void prefix##_set(type *v, base i)			\
-{									\
-	__atomic_store_n(&v->counter, i, __ATOMIC_RELAXED);		\
-}									\
-static inline base prefix##_add_return(base i, type *v)			\
-{									\
-	return __atomic_add_fetch(&v->counter, i, __ATOMIC_SEQ_CST);	\
-}									\
-static inline void prefix##_add(base i, type *v)			\
-{									\
-	__atomic_add_fetch(&v->counter, i, __ATOMIC_RELAXED);		\
-}									\
-static inline void prefix##_inc(type *v)				\
-{									\
-	prefix##_add(1, v);						\
-}									\
-static inline bool prefix##_try_cmpxchg(type *v, base *old, base new)	\
-{									\
-	return __atomic_compare_exchange_n(&v->counter, old, new, false,	\
-					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); \
-}									\
-static inline base prefix##_xchg(type *v, base new)			\
-{									\
-	return __atomic_exchange_n(&v->counter, new, __ATOMIC_SEQ_CST);	\
-}									\
-static inline base prefix##_fetch_or(base i, type *v)			\
-{									\
-	return __atomic_fetch_or(&v->counter, i, __ATOMIC_SEQ_CST);	\
-}									\
-static inline base prefix##_fetch_andnot(base i, type *v)		\
-{									\
-	return __atomic_fetch_and(&v->counter, ~i, __ATOMIC_SEQ_CST);	\
-}
+#define UM_ATOMIC(prefix, type, base) \
+	static inline base prefix##_read(const type *v) \
+	{ \
+		return __atomic_load_n(&v->counter, __ATOMIC_RELAXED); \
+	} \
+	static inline void prefix##_set(type *v, base i) \
+	{ \
+		__atomic_store_n(&v->counter, i, __ATOMIC_RELAXED); \
+	} \
+	static inline base prefix##_add_return(base i, type *v) \
+	{ \
+		return __atomic_add_fetch(&v->counter, i, __ATOMIC_SEQ_CST); \
+	} \
+	static inline void prefix##_add(base i, type *v) \
+	{ \
+		__atomic_add_fetch(&v->counter, i, __ATOMIC_RELAXED); \
+	} \
+	static inline void prefix##_inc(type *v) \
+	{ \
+		prefix##_add(1, v); \
+	} \
+	static inline bool prefix##_try_cmpxchg(type *v, base *old, base new) \
+	{ \
+		return __atomic_compare_exchange_n(&v->counter, old, new, false, \
+						   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); \
+	} \
+	static inline base prefix##_xchg(type *v, base new) \
+	{ \
+		return __atomic_exchange_n(&v->counter, new, __ATOMIC_SEQ_CST); \
+	} \
+	static inline base prefix##_fetch_or(base i, type *v) \
+	{ \
+		return __atomic_fetch_or(&v->counter, i, __ATOMIC_SEQ_CST); \
+	} \
+	static inline base prefix##_fetch_andnot(base i, type *v) \
+	{ \
+		return __atomic_fetch_and(&v->counter, ~i, __ATOMIC_SEQ_CST); \
+	}
 
 UM_ATOMIC(atomic, atomic_t, int)
 UM_ATOMIC(atomic_long, atomic_long_t, long)
@@ -160,21 +169,24 @@ static inline bool test_and_set_bit(long nr, unsigned long *addr)
 	/* The compilers of today make a compare-exchange loop of fetch_or. */
 	__asm__ volatile("lock btsq %2, %1"
 			 : "=@ccc"(old), "+m"(addr[nr / BITS_PER_LONG])
-			 : "r"(nr % BITS_PER_LONG) : "memory");
+			 : "r"(nr % BITS_PER_LONG)
+			 : "memory");
 	return old;
 #else
 	unsigned long mask = 1UL << (nr % BITS_PER_LONG);
 
-	return __atomic_fetch_or(&addr[nr / BITS_PER_LONG], mask,
-				 __ATOMIC_SEQ_CST) & mask;
+	return __atomic_fetch_or(&addr[nr / BITS_PER_LONG], mask, __ATOMIC_SEQ_CST) &
+	       mask;
 #endif
 }
 
-#define cmpxchg(p, old, new) ({						\
-	__typeof__(*(p)) cmp__ = (old);					\
-	__atomic_compare_exchange_n((p), &cmp__, (new), false,		\
-				    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);	\
-	cmp__; })
+#define cmpxchg(p, old, new) \
+	({ \
+		__typeof__(*(p)) cmp__ = (old); \
+		__atomic_compare_exchange_n((p), &cmp__, (new), false, __ATOMIC_SEQ_CST, \
+					    __ATOMIC_SEQ_CST); \
+		cmp__; \
+	})
 
 /* --- bits --------------------------------------------------------------- */
 
@@ -232,20 +244,18 @@ static inline void list_move_tail(struct list_head *n, struct list_head *l)
 	list_add_tail(n, l);
 }
 
-#define list_entry(ptr, type, member) container_of(ptr, type, member)
-#define list_first_entry(head, type, member) \
-	list_entry((head)->next, type, member)
-#define list_last_entry(head, type, member) \
-	list_entry((head)->prev, type, member)
-#define list_for_each_entry(pos, head, member)				\
-	for (pos = list_first_entry(head, __typeof__(*pos), member);	\
-	     &pos->member != (head);					\
+#define list_entry(ptr, type, member)	     container_of(ptr, type, member)
+#define list_first_entry(head, type, member) list_entry((head)->next, type, member)
+#define list_last_entry(head, type, member)  list_entry((head)->prev, type, member)
+#define list_for_each_entry(pos, head, member) \
+	for (pos = list_first_entry(head, __typeof__(*pos), member); \
+	     &pos->member != (head); \
 	     pos = list_entry(pos->member.next, __typeof__(*pos), member))
 
-#define list_for_each_entry_safe(pos, n, head, member)			\
-	for (pos = list_first_entry(head, __typeof__(*pos), member),	\
-	    n = list_entry(pos->member.next, __typeof__(*pos), member);	\
-	     &pos->member != (head);					\
+#define list_for_each_entry_safe(pos, n, head, member) \
+	for (pos = list_first_entry(head, __typeof__(*pos), member), \
+	    n = list_entry(pos->member.next, __typeof__(*pos), member); \
+	     &pos->member != (head); \
 	     pos = n, n = list_entry(n->member.next, __typeof__(*n), member))
 
 /* --- locks -------------------------------------------------------------- */
@@ -279,8 +289,16 @@ static inline void um_spin_unlock(spinlock_t *l)
 	__atomic_store_n(&l->locked, 0, __ATOMIC_RELEASE);
 }
 
-#define spin_lock_irqsave(l, flags)	do { (flags) = 0; um_spin_lock(l); } while (0)
-#define spin_unlock_irqrestore(l, flags) do { (void)(flags); um_spin_unlock(l); } while (0)
+#define spin_lock_irqsave(l, flags) \
+	do { \
+		(flags) = 0; \
+		um_spin_lock(l); \
+	} while (0)
+#define spin_unlock_irqrestore(l, flags) \
+	do { \
+		(void)(flags); \
+		um_spin_unlock(l); \
+	} while (0)
 
 struct mutex {
 	pthread_mutex_t m;
@@ -315,26 +333,30 @@ static inline void mutex_unlock(struct mutex *m)
 /* --- per-CPU slots ------------------------------------------------------ */
 
 /* Slots of different CPUs are this far apart, so that no line is shared. */
-#define UM_CPU_STRIDE	128UL
+#define UM_CPU_STRIDE 128UL
 
-#define alloc_percpu(type)	((type *)um_alloc_percpu(sizeof(type)))
-#define per_cpu_ptr(p, cpu)						\
+#define alloc_percpu(type) ((type *)um_alloc_percpu(sizeof(type)))
+#define per_cpu_ptr(p, cpu) \
 	((__typeof__(p))((char *)(p) + UM_CPU_STRIDE * (unsigned long)(cpu)))
-#define this_cpu_ptr(p)		per_cpu_ptr(p, um_cpu)
-#define this_cpu_read(x)	READ_ONCE(*this_cpu_ptr(&(x)))
-#define this_cpu_write(x, v)	WRITE_ONCE(*this_cpu_ptr(&(x)), (v))
+#define this_cpu_ptr(p)	     per_cpu_ptr(p, um_cpu)
+#define this_cpu_read(x)     READ_ONCE(*this_cpu_ptr(&(x)))
+#define this_cpu_write(x, v) WRITE_ONCE(*this_cpu_ptr(&(x)), (v))
 /* Returns the old value, as in the kernel. */
-#define this_cpu_cmpxchg(x, old, new) ({				\
-	__typeof__(x) *slot__ = this_cpu_ptr(&(x));			\
-	__typeof__(x) was__ = READ_ONCE(*slot__);			\
-	if (was__ == (old))						\
-		WRITE_ONCE(*slot__, (new));				\
-	was__; })
-#define this_cpu_xchg(x, new) ({					\
-	__typeof__(x) *slot__ = this_cpu_ptr(&(x));			\
-	__typeof__(x) was__ = READ_ONCE(*slot__);			\
-	WRITE_ONCE(*slot__, (new));					\
-	was__; })
+#define this_cpu_cmpxchg(x, old, new) \
+	({ \
+		__typeof__(x) *slot__ = this_cpu_ptr(&(x)); \
+		__typeof__(x) was__ = READ_ONCE(*slot__); \
+		if (was__ == (old)) \
+			WRITE_ONCE(*slot__, (new)); \
+		was__; \
+	})
+#define this_cpu_xchg(x, new) \
+	({ \
+		__typeof__(x) *slot__ = this_cpu_ptr(&(x)); \
+		__typeof__(x) was__ = READ_ONCE(*slot__); \
+		WRITE_ONCE(*slot__, (new)); \
+		was__; \
+	})
 #define for_each_possible_cpu(cpu) for (cpu = 0; cpu < um_nr_cpus; cpu++)
 
 /* The node that this CPU is likely to free to; hosts of one node have 0. */
@@ -342,16 +364,16 @@ static inline void mutex_unlock(struct mutex *m)
 
 /* --- memory for metadata ------------------------------------------------ */
 
-void *um_alloc(size_t size, gfp_t gfp);		/* zeroed; NULL when out of it */
+void *um_alloc(size_t size, gfp_t gfp); /* zeroed; NULL when out of it */
 void um_free(const void *p);
 void *um_alloc_percpu(size_t size);
 
-#define kzalloc(size, gfp)	um_alloc(size, gfp)
-#define kvzalloc(size, gfp)	um_alloc(size, gfp)
-#define kcalloc(n, size, gfp)	um_alloc((n) * (size), gfp)
-#define kvcalloc(n, size, gfp)	um_alloc((n) * (size), gfp)
-#define kfree(p)		um_free(p)
-#define kvfree(p)		um_free(p)
-#define free_percpu(p)		um_free(p)
+#define kzalloc(size, gfp)     um_alloc(size, gfp)
+#define kvzalloc(size, gfp)    um_alloc(size, gfp)
+#define kcalloc(n, size, gfp)  um_alloc((n) * (size), gfp)
+#define kvcalloc(n, size, gfp) um_alloc((n) * (size), gfp)
+#define kfree(p)	       um_free(p)
+#define kvfree(p)	       um_free(p)
+#define free_percpu(p)	       um_free(p)
 
 #endif /* UM_PLATFORM_USER_H */

@@ -68,10 +68,10 @@ struct block *table_get(struct table *t, unsigned long pfn);
 size_t table_bytes(const struct table *t);
 
 /* Every block that was ever used, of all nodes. */
-#define table_for_each_block(t, r, i, b)                                                 \
-	for (r = 0; r < (t)->nr_regions; r++)                                            \
-		for (i = 0; (t)->regions[r].blocks && i < REGION_BLOCKS &&               \
-			    (b = &(t)->regions[r].blocks[i], true);                      \
+#define table_for_each_block(t, r, i, b) \
+	for (r = 0; r < (t)->nr_regions; r++) \
+		for (i = 0; (t)->regions[r].blocks && i < REGION_BLOCKS && \
+			    (b = &(t)->regions[r].blocks[i], true); \
 		     i++)
 
 #endif /* UM_TABLE_H */

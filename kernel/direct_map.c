@@ -49,8 +49,8 @@
 #include "symbols.h"
 
 /* Differences that do not matter between two entries for ordinary memory. */
-#define DONT_CARE                                                                        \
-	(_PAGE_ACCESSED | _PAGE_DIRTY | _PAGE_GLOBAL | _PAGE_SOFTW1 | _PAGE_SOFTW2 |     \
+#define DONT_CARE \
+	(_PAGE_ACCESSED | _PAGE_DIRTY | _PAGE_GLOBAL | _PAGE_SOFTW1 | _PAGE_SOFTW2 | \
 	 _PAGE_SOFTW3)
 
 static unsigned long address_of(unsigned long pfn)

@@ -38,8 +38,7 @@ static int check_machine(void)
 		return -ENODEV;
 	}
 	if (debug_pagealloc_enabled()) {
-		pr_err("debug_pagealloc=on keeps the direct map in 4 KiB pages; not "
-		       "loaded\n");
+		pr_err("debug_pagealloc=on keeps the direct map in 4 KiB; not loaded\n");
 		return -ENODEV;
 	}
 	return 0;

@@ -37,8 +37,7 @@ spinlock_t *um_pgd_lock;
 
 static int missing(const char *name)
 {
-	pr_err("this kernel has no symbol %s (or no KPROBES, or no KALLSYMS_ALL); not "
-	       "loaded\n",
+	pr_err("no symbol %s in this kernel (KPROBES, KALLSYMS_ALL?); not loaded\n",
 	       name);
 	return -ENOENT;
 }
@@ -59,14 +58,14 @@ static void *function(const char *name)
 	return addr;
 }
 
-#define RESOLVE(call, name)                                                              \
-	({                                                                               \
-		const char *name_ = (name);                                              \
-		void *addr_ = function(name_);                                           \
-                                                                                         \
-		if (addr_)                                                               \
-			static_call_update(call, addr_);                                 \
-		addr_ ? 0 : missing(name_);                                              \
+#define RESOLVE(call, name) \
+	({ \
+		const char *name_ = (name); \
+		void *addr_ = function(name_); \
+\
+		if (addr_) \
+			static_call_update(call, addr_); \
+		addr_ ? 0 : missing(name_); \
 	})
 
 static int resolve_data(const char *name, spinlock_t **lock)

@@ -30,13 +30,13 @@ static struct dentry *dir;
 
 static unsigned int number;
 
-#define ok(m, cond, ...)                                                                 \
-	do {                                                                             \
-		bool ok__ = (cond);                                                      \
-                                                                                         \
-		seq_printf(m, "%sok %u - ", ok__ ? "" : "not ", ++number);               \
-		seq_printf(m, __VA_ARGS__);                                              \
-		seq_putc(m, '\n');                                                       \
+#define ok(m, cond, ...) \
+	do { \
+		bool ok__ = (cond); \
+\
+		seq_printf(m, "%sok %u - ", ok__ ? "" : "not ", ++number); \
+		seq_printf(m, __VA_ARGS__); \
+		seq_putc(m, '\n'); \
 	} while (0)
 
 /* --- what is true of a page ----------------------------------------------- */
