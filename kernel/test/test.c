@@ -5,6 +5,7 @@
  * /sys/kernel/debug/unmapped_test/
  *	run	read: the tests, as TAP
  *	misuse	read: double and wild frees, as TAP; they leave warnings behind
+ *	hold	write: how many whole blocks to hold from now on
  *	bench	read: cost of allocation beside the page allocator's, as lines of
  *		"case order threads nanoseconds peer_nanoseconds"; with -icount
  *		shift=0 a nanosecond is an instruction
@@ -344,6 +345,39 @@ static int misuse_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(misuse);
 
+/* --- blocks to hold ------------------------------------------------------- */
+
+static struct page **held;
+static unsigned long nr_held;
+
+static int hold_set(void *unused, u64 nr)
+{
+	const unsigned long max = 1UL << 20;
+
+	if (nr > max)
+		return -EINVAL;
+	if (!held)
+		held = kvcalloc(max, sizeof(*held), GFP_KERNEL);
+	if (!held)
+		return -ENOMEM;
+	while (nr_held > nr)
+		unmapped_pages_free(held[--nr_held], 9);
+	while (nr_held < nr) {
+		held[nr_held] = unmapped_pages_alloc(ZEROED, 9);
+		if (!held[nr_held])
+			return -ENOMEM;
+		nr_held++;
+	}
+	return 0;
+}
+
+static int hold_get(void *unused, u64 *nr)
+{
+	*nr = nr_held;
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(hold_fops, hold_get, hold_set, "%llu\n");
+
 /* --- bench ---------------------------------------------------------------- */
 
 struct api {
@@ -439,6 +473,7 @@ static int __init test_init(void)
 	dir = debugfs_create_dir("unmapped_test", NULL);
 	debugfs_create_file("run", 0400, dir, NULL, &run_fops);
 	debugfs_create_file("misuse", 0400, dir, NULL, &misuse_fops);
+	debugfs_create_file_unsafe("hold", 0600, dir, NULL, &hold_fops);
 	debugfs_create_file("bench", 0400, dir, NULL, &bench_fops);
 	return 0;
 }
@@ -446,6 +481,8 @@ static int __init test_init(void)
 static void __exit test_exit(void)
 {
 	debugfs_remove(dir);
+	hold_set(NULL, 0);
+	kvfree(held);
 }
 
 module_init(test_init);
