@@ -6,17 +6,18 @@ KERNEL  ?= 6.1
 FLAVOUR ?= cloud
 BUILD   := build
 PREFIX  ?= /usr/local
-SUITES  := style unit tsan lab fuzz break module vm
+SUITES  := style unit tsan lab fuzz break module vm vm-break
 
 export KERNEL FLAVOUR
 
 kernel_arg = scripts/kernel --kernel $(KERNEL) --flavour $(FLAVOUR) --print
 
-.PHONY: help all deps module demo check bench install clean
+.PHONY: help all deps module demo check soak bench install clean
 
 help:
 	@echo 'make demo      one table: memfd_secret(2) beside /dev/unmapped, in a VM'
 	@echo 'make check     all tests; installs what they need'
+	@echo 'make soak      five minutes of mixed load in a VM; check has 30 s of it'
 	@echo 'make bench     what allocation costs; rows in build/bench.json'
 	@echo 'make module    unmapped.ko for the stock kernel $(KERNEL), flavour $(FLAVOUR)'
 	@echo 'make install   the module for the running kernel, and the headers'
@@ -83,6 +84,15 @@ check-vm:
 	@scripts/deps vm
 	@$(MAKE) -s module VARIANT=break-symbol
 	@tests/vm/run --jobs 2
+
+# Modules with an invariant broken must be noticed there, too.
+check-vm-break:
+	@scripts/deps vm
+	@tests/vm/break-check
+
+# Five minutes of everything at once; not part of check.
+soak: module
+	@tests/vm/run --env SOAK_SECONDS=300 --timeout 480 soak
 
 # --- figures ---------------------------------------------------------------
 

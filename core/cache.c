@@ -24,14 +24,14 @@ static bool listed_right(const struct block *b, int nr_free)
 
 void cache_unlist(struct cache *c, struct block *b)
 {
-	unsigned int id = b->list_id;
+	unsigned int id = READ_ONCE(b->list_id);
 
 	WRITE_ONCE(b->list_id, BLOCK_UNLISTED);
 	if (id == BLOCK_UNLISTED || id == BLOCK_ACTIVE)
 		return;
 	list_del_init(&b->list);
 	if (id == LIST_WHOLE)
-		c->nr_whole--;
+		WRITE_ONCE(c->nr_whole, c->nr_whole - 1);
 	else if (list_empty(&c->lists[id]))
 		c->occupied[id / NR_STEPS] &= ~(1U << id % NR_STEPS);
 }
@@ -41,7 +41,7 @@ static void list_block(struct cache *c, struct block *b, unsigned int id)
 	list_add_tail(&b->list, &c->lists[id]);
 	WRITE_ONCE(b->list_id, (u8)id);
 	if (id == LIST_WHOLE)
-		c->nr_whole++;
+		WRITE_ONCE(c->nr_whole, c->nr_whole + 1);
 	else
 		c->occupied[id / NR_STEPS] |= 1U << id % NR_STEPS;
 }
@@ -52,7 +52,7 @@ void cache_update_locked(struct cache *c, struct block *b)
 	int nr_free, largest;
 
 	if (!(b->flags & BLOCK_LIVE) || b->flags & BLOCK_QUARANTINED ||
-	    b->list_id == BLOCK_ACTIVE)
+	    READ_ONCE(b->list_id) == BLOCK_ACTIVE)
 		return;
 	do {
 		nr_free = atomic_read(&b->nr_free);
@@ -68,7 +68,7 @@ void cache_update_locked(struct cache *c, struct block *b)
 			WRITE_ONCE(b->max_order, (u8)largest);
 			id = (unsigned int)largest * NR_STEPS + free_step(nr_free);
 		}
-		if (id != b->list_id) {
+		if (id != READ_ONCE(b->list_id)) {
 			cache_unlist(c, b);
 			if (id != BLOCK_UNLISTED)
 				list_block(c, b, id);
@@ -125,8 +125,9 @@ static bool misplaced(const struct block *b)
 {
 	int nr_free = atomic_read(&b->nr_free);
 
-	return !listed_right(b, nr_free) || (nr_free < (int)BLOCK_PAGES &&
-					     b->list_id % NR_STEPS != free_step(nr_free));
+	return !listed_right(b, nr_free) ||
+	       (nr_free < (int)BLOCK_PAGES &&
+		READ_ONCE(b->list_id) % NR_STEPS != free_step(nr_free));
 }
 
 /*
@@ -421,7 +422,7 @@ static int claim_listed(struct cache *c, unsigned int order, bool avoid_dirty,
 			cache_update_locked(c, b);
 			continue;
 		}
-		id = b->list_id;
+		id = READ_ONCE(b->list_id);
 		index = block_alloc(b, order, avoid_dirty);
 		if (index >= 0 && to_activate)
 			take_off(c, b);
@@ -434,7 +435,7 @@ static int claim_listed(struct cache *c, unsigned int order, bool avoid_dirty,
 		 * its pages are dirty or half claimed by somebody who may well
 		 * be waiting for us to return: go on with larger runs.
 		 */
-		if (id == b->list_id)
+		if (id == READ_ONCE(b->list_id))
 			o = b->max_order + 1U;
 	}
 	spin_unlock_irqrestore(&c->lock, flags);

@@ -15,11 +15,15 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
+#include <linux/pfn.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/topology.h>
 #include <linux/types.h>
+
+/* Where the direct map has, or had, a page; for a test build only. */
+#define um_page_address(pfn) __va(PFN_PHYS(pfn))
 
 #endif /* UM_PLATFORM_KERNEL_H */

@@ -359,6 +359,9 @@ static inline void mutex_unlock(struct mutex *m)
 	})
 #define for_each_possible_cpu(cpu) for (cpu = 0; cpu < um_nr_cpus; cpu++)
 
+/* Where the direct map would have a page: pages here have no memory behind them. */
+#define um_page_address(pfn) ((void *)(uintptr_t)((pfn) << PAGE_SHIFT))
+
 /* The node that this CPU is likely to free to; hosts of one node have 0. */
 #define numa_mem_id() 0
 

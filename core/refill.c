@@ -118,10 +118,14 @@ static void publish(struct cache *c, const struct piece *p)
 	unsigned int i;
 	int nr_free;
 
+	/* What an allocator that keeps its lists in the pages would do. */
+	if (UM_BROKEN(UM_BREAK_METADATA))
+		WRITE_ONCE(*(unsigned long *)um_page_address(p->pfn), p->pfn);
+
 	spin_lock_irqsave(&c->lock, flags);
 	if (!(b->flags & BLOCK_LIVE)) {
 		if (b->flags & BLOCK_SPLIT)
-			c->nr_unhealed--;
+			WRITE_ONCE(c->nr_unhealed, c->nr_unhealed - 1);
 		atomic_inc(&r->nr_blocks);
 		b->nid = (u16)c->nid;
 		b->nr_owned = 0;
@@ -130,7 +134,7 @@ static void publish(struct cache *c, const struct piece *p)
 			b->masks->owned[i] = p->order < BLOCK_ORDER ? 0 : ~0UL;
 		if (p->order < BLOCK_ORDER) {
 			b->flags |= BLOCK_FALLBACK;
-			c->nr_fallback++;
+			WRITE_ONCE(c->nr_fallback, c->nr_fallback + 1);
 		}
 	}
 	if (p->order < BLOCK_ORDER)
@@ -166,7 +170,7 @@ static void owned_wholly(struct cache *c, struct block *b)
 
 	spin_lock_irqsave(&c->lock, flags);
 	b->flags &= (u8)~BLOCK_FALLBACK;
-	c->nr_fallback--;
+	WRITE_ONCE(c->nr_fallback, c->nr_fallback - 1);
 	if (healed)
 		b->flags &= (u8)~BLOCK_SPLIT;
 	spin_unlock_irqrestore(&c->lock, flags);

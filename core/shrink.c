@@ -44,10 +44,10 @@ static void forget(struct cache *c, struct block *b)
 
 	cache_unlist(c, b);
 	if (b->flags & BLOCK_FALLBACK)
-		c->nr_fallback--;
+		WRITE_ONCE(c->nr_fallback, c->nr_fallback - 1);
 	b->flags &= BLOCK_SPLIT;
 	if (b->flags & BLOCK_SPLIT)
-		c->nr_unhealed++;
+		WRITE_ONCE(c->nr_unhealed, c->nr_unhealed + 1);
 	b->nr_owned = 0;
 	atomic_add(-1, &r->nr_blocks);
 }
@@ -66,7 +66,7 @@ static void heal_block(struct cache *c, struct block *b)
 	first = b->flags & BLOCK_SPLIT; /* two may have healed it */
 	if (first) {
 		b->flags &= (u8)~BLOCK_SPLIT;
-		c->nr_unhealed--;
+		WRITE_ONCE(c->nr_unhealed, c->nr_unhealed - 1);
 	}
 	spin_unlock_irqrestore(&c->lock, flags);
 	cache_count(c, STAT_HEALS_2M, first);

@@ -137,8 +137,10 @@ void check_end(struct machine *m, const struct snapshot *s)
 	bool lost = false;
 	unsigned int cpu;
 
-	for (i = 0; i < NR_FALLIBLE; i++)
+	for (i = 0; i < NR_FALLIBLE; i++) {
 		m->fail_at[i] = -1;
+		m->fails[i] = false;
+	}
 	um_fail_nth = -1;
 	for (cpu = 0; m->config.threaded && cpu < m->config.nr_cpus; cpu++) {
 		um_cpu = (int)cpu;

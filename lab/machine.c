@@ -62,7 +62,8 @@ static bool called(struct machine *m, enum machine_op op, bool may_sleep)
 		machine_broken(m, "%s() under a spinlock", names[op]);
 	if (may_sleep && um_atomic)
 		machine_broken(m, "%s() in atomic context", names[op]);
-	if ((int)op < NR_FALLIBLE && m->fail_at[op] >= 0 && m->fail_at[op]-- == 0) {
+	if ((int)op < NR_FALLIBLE &&
+	    (m->fails[op] || (m->fail_at[op] >= 0 && m->fail_at[op]-- == 0))) {
 		m->failed[op]++;
 		return true;
 	}

@@ -13,7 +13,7 @@
  * What can't be seen in one call is looked for by check.h.
  *
  * An operation can be made to fail: fail_at[op] counts down with each call, the
- * call that finds it at 0 fails.  Allocations of metadata fail through um_fail_nth.
+ * call that finds it at 0 fails; with fails[op] all of them do.  Allocations of metadata fail through um_fail_nth.
  *
  * CPUs are simulated: a call runs on the CPU that um_cpu says.  In a threaded
  * machine each thread has a CPU for itself and calls machine_safe_point() now
@@ -81,6 +81,7 @@ struct machine {
 	u64 clock;
 	unsigned long random;		/* state of scatter */
 	long fail_at[NR_FALLIBLE];	/* negative: never */
+	bool fails[NR_FALLIBLE];	/* always */
 	unsigned long calls[NR_OPS];
 	unsigned long failed[NR_FALLIBLE];
 	unsigned long pages_zeroed;

@@ -59,16 +59,16 @@
 #include <linux/types.h>
 
 /* The largest object: 16 TiB, in bytes. */
-#define UNMAPPED_MAX_BYTES	(1ULL << 44)
+#define UNMAPPED_MAX_BYTES (1ULL << 44)
 
 /* No preference: the node of the CPU that touches the page first. */
-#define UNMAPPED_ANY_NODE	(-1)
+#define UNMAPPED_ANY_NODE (-1)
 
 /*
  * Take pages from @node only: a touch that finds none there raises SIGBUS.
  * Without it other nodes serve when @node has no memory.
  */
-#define UNMAPPED_CREATE_THISNODE	(1U << 0)
+#define UNMAPPED_CREATE_THISNODE (1U << 0)
 
 /**
  * struct unmapped_create - argument of UNMAPPED_IOC_CREATE
@@ -88,12 +88,12 @@ struct unmapped_create {
 	__u32 reserved;
 };
 
-#define UNMAPPED_IOC_MAGIC	0xBC
+#define UNMAPPED_IOC_MAGIC 0xBC
 
 /*
  * The size is no part of the number: argsz says it, so that the structure can
  * grow without a new number.  Returns the new file descriptor.
  */
-#define UNMAPPED_IOC_CREATE	_IO(UNMAPPED_IOC_MAGIC, 0)
+#define UNMAPPED_IOC_CREATE _IO(UNMAPPED_IOC_MAGIC, 0)
 
 #endif /* _UAPI_LINUX_UNMAPPED_H */
