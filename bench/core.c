@@ -31,11 +31,11 @@
 
 #include "allocator.h"
 
-#define NR_PAGES	(1UL << 20)
-#define NR_BLOCKS	(NR_PAGES / BLOCK_PAGES)
-#define FIRST_BLOCK	1UL		/* pfn 0 to 31 are never ours */
-#define MAX_THREADS	2
-#define AT_ONCE		2000000UL
+#define NR_PAGES    (1UL << 20)
+#define NR_BLOCKS   (NR_PAGES / BLOCK_PAGES)
+#define FIRST_BLOCK 1UL /* pfn 0 to 31 are never ours */
+#define MAX_THREADS 2
+#define AT_ONCE	    2000000UL
 
 /* --- the machine --------------------------------------------------------- */
 
@@ -203,7 +203,10 @@ static u64 read_counter(int fd)
 enum workload { AT_ONCE_CASE, BULK, RANDOM, REMOTE, NR_WORKLOADS };
 
 static const char *const workload_names[NR_WORKLOADS] = {
-	"at_once", "bulk", "random", "remote",
+	"at_once",
+	"bulk",
+	"random",
+	"remote",
 };
 
 struct phase {
@@ -213,13 +216,13 @@ struct phase {
 
 struct worker {
 	pthread_t thread;
-	unsigned int id, nr;		/* this one, of so many */
+	unsigned int id, nr; /* this one, of so many */
 	enum workload work;
 	unsigned int order;
-	unsigned long n;		/* allocations of this thread */
-	u32 *pfns;			/* shared: n for each thread */
+	unsigned long n; /* allocations of this thread */
+	u32 *pfns;	 /* shared: n for each thread */
 	pthread_barrier_t *barrier;
-	struct phase alloc, free;	/* per allocation */
+	struct phase alloc, free; /* per allocation */
 };
 
 static u64 rng(u64 *state)
@@ -373,8 +376,13 @@ static void run(enum workload work, unsigned int order, unsigned int threads,
 	pthread_barrier_init(&barrier, NULL, threads);
 	for (i = 0; i < threads; i++)
 		w[i] = (struct worker){
-			.id = i, .nr = threads, .work = work, .order = order,
-			.n = n, .pfns = pfns, .barrier = &barrier,
+			.id = i,
+			.nr = threads,
+			.work = work,
+			.order = order,
+			.n = n,
+			.pfns = pfns,
+			.barrier = &barrier,
 		};
 	if (threads == 1 && work == REMOTE) {
 		one_remote(w);
@@ -421,8 +429,10 @@ static void row(const char *what, int order, unsigned int threads, const char *u
 		fprintf(json, "null");
 	else
 		fprintf(json, "%d", order);
-	fprintf(json, ", \"threads\": %u, \"unit\": \"%s\", \"value\": %.2f, "
-		"\"peer\": null, \"peer_value\": null}\n", threads, unit, value);
+	fprintf(json,
+		", \"threads\": %u, \"unit\": \"%s\", \"value\": %.2f, "
+		"\"peer\": null, \"peer_value\": null}\n",
+		threads, unit, value);
 }
 
 static void phase_rows(const char *work, const char *phase, unsigned int order,
@@ -450,8 +460,8 @@ static void speed(unsigned int repeats)
 	unsigned int i, r, threads;
 	enum workload work;
 
-	printf("%-9s %7s %6s %10s %10s %10s\n", "case", "threads", "order",
-	       "alloc ns", "free ns", "pair ns");
+	printf("%-9s %7s %6s %10s %10s %10s\n", "case", "threads", "order", "alloc ns",
+	       "free ns", "pair ns");
 	for (threads = 1; threads <= MAX_THREADS; threads++) {
 		for (work = 0; work < NR_WORKLOADS; work++) {
 			for (i = 0; i < ARRAY_SIZE(orders); i++) {
@@ -467,12 +477,12 @@ static void speed(unsigned int repeats)
 					a.instructions += f.instructions;
 					better(&sum, &a);
 				}
-				phase_rows(workload_names[work], "", orders[i],
-					   threads, &sum);
+				phase_rows(workload_names[work], "", orders[i], threads,
+					   &sum);
 				if (work == AT_ONCE_CASE) {
 					printf("%-9s %7u %6u %10s %10s %10.1f\n",
-					       workload_names[work], threads,
-					       orders[i], "-", "-", sum.ns);
+					       workload_names[work], threads, orders[i],
+					       "-", "-", sum.ns);
 					continue;
 				}
 				phase_rows(workload_names[work], "_alloc", orders[i],
@@ -480,8 +490,8 @@ static void speed(unsigned int repeats)
 				phase_rows(workload_names[work], "_free", orders[i],
 					   threads, &freed);
 				printf("%-9s %7u %6u %10.1f %10.1f %10.1f\n",
-				       workload_names[work], threads, orders[i],
-				       alloc.ns, freed.ns, sum.ns);
+				       workload_names[work], threads, orders[i], alloc.ns,
+				       freed.ns, sum.ns);
 			}
 		}
 	}
@@ -548,8 +558,8 @@ static void metadata(void)
 	/* The region of the first block is there for it alone: leave it out. */
 	bytes = (double)table_bytes(&allocator.table) /
 		(double)(allocator.table.nr_regions * REGION_BLOCKS);
-	printf("metadata: %.1f bytes for a whole block (%zu for struct block)\n",
-	       bytes, sizeof(struct block));
+	printf("metadata: %.1f bytes for a whole block (%zu for struct block)\n", bytes,
+	       sizeof(struct block));
 	row("metadata_per_block", -1, 1, "bytes", bytes);
 	stop();
 }
@@ -574,7 +584,8 @@ static void once(char **argv)
 
 static void usage(FILE *f)
 {
-	fprintf(f, "Usage: core [--repeat N] [--json FILE]\n"
+	fprintf(f,
+		"Usage: core [--repeat N] [--json FILE]\n"
 		"       core --once CASE ORDER N\n\n"
 		"Measures the core in user space: nanoseconds for alloc and free at\n"
 		"orders 0, 3, 6 and 9, blocks kept whole, bytes of metadata.\n\n"

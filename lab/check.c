@@ -41,10 +41,13 @@ static void check_page(struct machine *m, const struct block *b, unsigned long p
 	    (b && b->flags & BLOCK_QUARANTINED))
 		return;
 	marked = b && b->masks &&
-		 (unsigned long)atomic_long_read(&b->masks->dirty[index / BITS_PER_LONG]) >>
-		 index % BITS_PER_LONG & 1;
+		 (unsigned long)atomic_long_read(
+			 &b->masks->dirty[index / BITS_PER_LONG]) >>
+				 index % BITS_PER_LONG &
+			 1;
 	if (!(m->tag[pfn] & TAG_NOT_ZEROED))
-		machine_broken(m, "pfn %#lx is free with content that is to be zeroed", pfn);
+		machine_broken(m, "pfn %#lx is free with content that is to be zeroed",
+			       pfn);
 	else if (!marked)
 		machine_broken(m, "pfn %#lx is free, dirty and not marked so", pfn);
 }
@@ -56,8 +59,8 @@ static void check_block(struct machine *m, unsigned long block, bool pages)
 	unsigned int nr_core = m->nr_core[block];
 
 	if (nr_core && (!b || b->nr_owned != nr_core))
-		machine_broken(m, "the core has %u pages at pfn %#lx and counts %u", nr_core,
-			       pfn, b ? b->nr_owned : 0);
+		machine_broken(m, "the core has %u pages at pfn %#lx and counts %u",
+			       nr_core, pfn, b ? b->nr_owned : 0);
 	if (!nr_core && b && b->nr_owned)
 		machine_broken(m, "the core counts %u pages at pfn %#lx and has none",
 			       b->nr_owned, pfn);
@@ -67,7 +70,8 @@ static void check_block(struct machine *m, unsigned long block, bool pages)
 	/* 4: what we split is healed as soon as it can be */
 	if (m->map.block_split[block] == SPLIT_BY_US && !m->heal_refused[block] &&
 	    (nr_core == BLOCK_PAGES || !nr_core))
-		machine_broken(m, "the entry of pfn %#lx was split and could be healed", pfn);
+		machine_broken(m, "the entry of pfn %#lx was split and could be healed",
+			       pfn);
 	for (i = pfn; pages && i < pfn + BLOCK_PAGES; i++)
 		check_page(m, b, i);
 }
@@ -87,7 +91,8 @@ static void check_counts(struct machine *m, unsigned long owned, unsigned long h
 		nr_owned += r.pages_owned;
 	}
 	if (nr_owned != owned)
-		machine_broken(m, "the core has %lu pages and counts %lu", owned, nr_owned);
+		machine_broken(m, "the core has %lu pages and counts %lu", owned,
+			       nr_owned);
 	if (!stats[STAT_QUARANTINED] && held + nr_free != owned)
 		machine_broken(m, "%lu pages in use and %lu free are not the %lu owned",
 			       held, nr_free, owned);
@@ -101,7 +106,8 @@ static void check_counts(struct machine *m, unsigned long owned, unsigned long h
 		machine_broken(m, "splits: %lu and %lu counted, %lu and %lu made",
 			       stats[STAT_SPLITS_2M], stats[STAT_SPLITS_1G],
 			       m->map.splits_2m, m->map.splits_1g);
-	if (stats[STAT_HEALS_2M] != m->map.heals_2m || stats[STAT_HEALS_1G] != m->map.heals_1g)
+	if (stats[STAT_HEALS_2M] != m->map.heals_2m ||
+	    stats[STAT_HEALS_1G] != m->map.heals_1g)
 		machine_broken(m, "heals: %lu and %lu counted, %lu and %lu made",
 			       stats[STAT_HEALS_2M], stats[STAT_HEALS_1G],
 			       m->map.heals_2m, m->map.heals_1g);
@@ -156,7 +162,9 @@ void check_end(struct machine *m, const struct snapshot *s)
 	for (b = 0; b < d->nr_blocks; b++) {
 		if (m->map_failed[b]) {
 			if (!m->nr_core[b])
-				machine_broken(m, "block %lu is quarantined and was released", b);
+				machine_broken(
+					m, "block %lu is quarantined and was released",
+					b);
 			lost = true;
 			continue;
 		}
@@ -175,11 +183,13 @@ void check_end(struct machine *m, const struct snapshot *s)
 			continue;
 		/* Others' small entries keep it from being healed. */
 		for (b = r * REGION_BLOCKS;
-		     b < min((r + 1) * REGION_BLOCKS, d->nr_blocks) && !d->block_split[b]; b++)
+		     b < min((r + 1) * REGION_BLOCKS, d->nr_blocks) && !d->block_split[b];
+		     b++)
 			;
 		if (b == min((r + 1) * REGION_BLOCKS, d->nr_blocks))
 			machine_broken(m, "the entry of region %lu stays split", r);
 	}
 	if (m->config.cant_heal_regions && d->splits_1g > d->nr_regions)
-		machine_broken(m, "%lu splits of 1 GiB in %lu GiB", d->splits_1g, d->nr_regions);
+		machine_broken(m, "%lu splits of 1 GiB in %lu GiB", d->splits_1g,
+			       d->nr_regions);
 }

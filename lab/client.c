@@ -43,10 +43,13 @@ static void check_page(struct client *c, unsigned long pfn, unsigned int flags)
 	else if (m->map_failed[pfn >> BLOCK_ORDER])
 		machine_broken(m, "pfn %#lx was handed out of a quarantined block", pfn);
 	else if (tag && !m->config.dirty_is_fine && flags & UM_ZERO)
-		machine_broken(m, "pfn %#lx was handed out dirty, zero was asked for", pfn);
+		machine_broken(m, "pfn %#lx was handed out dirty, zero was asked for",
+			       pfn);
 	else if (tag && !m->config.dirty_is_fine && !(tag & TAG_NOT_ZEROED))
-		machine_broken(m, "pfn %#lx was handed out with content of a client "
-			       "that had asked for zero", pfn);
+		machine_broken(m,
+			       "pfn %#lx was handed out with content of a client "
+			       "that had asked for zero",
+			       pfn);
 }
 
 static void received(struct client *c, int nid, unsigned long pfn, unsigned int order,
@@ -67,10 +70,10 @@ static void received(struct client *c, int nid, unsigned long pfn, unsigned int 
 	for (i = pfn; i < end; i++) {
 		check_page(c, i, flags);
 		m->holder[i] = c->id;
-		m->tag[i] = (u64)c->id << 2 | 2 |
-			    (flags & UM_ZERO ? 0 : TAG_NOT_ZEROED);
+		m->tag[i] = (u64)c->id << 2 | 2 | (flags & UM_ZERO ? 0 : TAG_NOT_ZEROED);
 	}
-	m->nr_held[pfn >> BLOCK_ORDER] = (u16)(m->nr_held[pfn >> BLOCK_ORDER] + (1U << order));
+	m->nr_held[pfn >> BLOCK_ORDER] =
+		(u16)(m->nr_held[pfn >> BLOCK_ORDER] + (1U << order));
 	unlock(m);
 
 	if (c->nr_held == c->room) {
@@ -81,7 +84,9 @@ static void received(struct client *c, int nid, unsigned long pfn, unsigned int 
 		c->held = more;
 	}
 	c->held[c->nr_held++] = (struct held){
-		.pfn = pfn, .order = (u8)order, .zeroed = flags & UM_ZERO,
+		.pfn = pfn,
+		.order = (u8)order,
+		.zeroed = flags & UM_ZERO,
 	};
 }
 
@@ -148,12 +153,14 @@ void client_free(struct client *c, unsigned long i, unsigned int order)
 	for (pfn = h.pfn; pfn < end; pfn += 1UL << order) {
 		err = allocator_free(&m->allocator, pfn, order);
 		if (err)
-			machine_broken(m, "free of pfn %#lx, order %u: %d", pfn, order, err);
+			machine_broken(m, "free of pfn %#lx, order %u: %d", pfn, order,
+				       err);
 	}
 	um_atomic = false;
 
 	/* With threads they may be somebody else's by now. */
-	for (pfn = h.pfn; pfn < end && !m->config.threaded && !m->config.dirty_is_fine; pfn++)
+	for (pfn = h.pfn; pfn < end && !m->config.threaded && !m->config.dirty_is_fine;
+	     pfn++)
 		if (h.zeroed && m->tag[pfn])
 			machine_broken(m, "pfn %#lx was not zeroed when freed", pfn);
 }

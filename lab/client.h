@@ -15,12 +15,12 @@
 struct held {
 	unsigned long pfn;
 	u8 order;
-	bool zeroed;			/* it was asked for zero */
+	bool zeroed; /* it was asked for zero */
 };
 
 struct client {
 	struct machine *machine;
-	u32 id;				/* not 0 */
+	u32 id; /* not 0 */
 	struct held *held;
 	unsigned long nr_held, room;
 };

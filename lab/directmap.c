@@ -8,7 +8,8 @@ int directmap_init(struct directmap *d, unsigned long nr_pages)
 	memset(d, 0, sizeof(*d));
 	d->nr_pages = nr_pages;
 	d->nr_blocks = nr_pages >> BLOCK_ORDER;
-	d->nr_regions = (nr_pages + (1UL << REGION_PAGES_SHIFT) - 1) >> REGION_PAGES_SHIFT;
+	d->nr_regions = (nr_pages + (1UL << REGION_PAGES_SHIFT) - 1) >>
+			REGION_PAGES_SHIFT;
 	d->region_split = calloc(d->nr_regions, 1);
 	d->block_split = calloc(d->nr_blocks, 1);
 	d->absent = calloc(nr_pages, 1);
@@ -61,8 +62,8 @@ int directmap_unmap(struct directmap *d, unsigned long pfn, unsigned int order,
 	for (i = pfn; i < end; i++)
 		if (d->absent[i])
 			return -EINVAL;
-	ret = order == BLOCK_ORDER ? split_region(d, pfn, who) :
-				     directmap_split(d, pfn, who);
+	ret = order == BLOCK_ORDER ? split_region(d, pfn, who)
+				   : directmap_split(d, pfn, who);
 	for (i = pfn; i < end; i++) {
 		d->absent[i] = true;
 		d->stale[i] = true;

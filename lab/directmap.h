@@ -17,11 +17,11 @@ enum splitter { SPLIT_BY_NONE, SPLIT_BY_BOOT, SPLIT_BY_OTHERS, SPLIT_BY_US };
 
 struct directmap {
 	unsigned long nr_pages, nr_blocks, nr_regions;
-	u8 *region_split;		/* enum splitter */
-	u8 *block_split;		/* enum splitter */
-	u8 *absent;			/* of each page */
-	u8 *stale;			/* of each page */
-	u16 *nr_absent;			/* of each block */
+	u8 *region_split; /* enum splitter */
+	u8 *block_split;  /* enum splitter */
+	u8 *absent;	  /* of each page */
+	u8 *stale;	  /* of each page */
+	u16 *nr_absent;	  /* of each block */
 	unsigned long nr_stale;
 	/* Done by us, not by others. */
 	unsigned long splits_2m, splits_1g, heals_2m, heals_1g, flushes;

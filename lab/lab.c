@@ -53,7 +53,8 @@ static void usage(FILE *f)
 		"  --scatter       the system's blocks come in random order\n"
 		"  --quick         look at each page at the end only, not after each step\n"
 		"  --record FILE   write the (last) trace as text\n"
-		"  --replay FILE   run that instead of a random one\n", MAX_CPUS);
+		"  --replay FILE   run that instead of a random one\n",
+		MAX_CPUS);
 }
 
 static unsigned long parse_size(const char *s)
@@ -122,9 +123,9 @@ static bool fail_every(struct trace *t, u64 seed, unsigned long *runs)
 static void summary(const struct trace_result *r)
 {
 	printf("# %lu requests served, %lu refused; get %lu, put %lu, flushes %lu, "
-	       "splits %lu and %lu, heals %lu and %lu\n", r->handed_out, r->refused,
-	       r->calls[OP_GET], r->calls[OP_PUT], r->flushes, r->splits_2m, r->splits_1g,
-	       r->heals_2m, r->heals_1g);
+	       "splits %lu and %lu, heals %lu and %lu\n",
+	       r->handed_out, r->refused, r->calls[OP_GET], r->calls[OP_PUT], r->flushes,
+	       r->splits_2m, r->splits_1g, r->heals_2m, r->heals_1g);
 }
 
 static void run_random(const struct options *o)
@@ -161,10 +162,10 @@ static void run_random(const struct options *o)
 	}
 	if (good)
 		summary(&r);
-	verdict(good == o->traces, o->fail_every ?
-		"%lu runs, %s" : "%lu random traces, %s", runs,
-		o->fail_every ? "each call that can fail failing once" :
-				"every invariant after every step");
+	verdict(good == o->traces,
+		o->fail_every ? "%lu runs, %s" : "%lu random traces, %s", runs,
+		o->fail_every ? "each call that can fail failing once"
+			      : "every invariant after every step");
 }
 
 static void run_recorded(const struct options *o)
@@ -197,18 +198,44 @@ static void run_recorded(const struct options *o)
 
 int main(int argc, char **argv)
 {
-	enum { SEED = 256, STEPS, TRACES, VARY, FAIL, MEMORY, NODES, CPUS, BOOT_SMALL,
-	       BOOT_2M, NO_HEAL, RECLAIM, SCATTER, QUICK, RECORD, REPLAY, HELP };
+	enum {
+		SEED = 256,
+		STEPS,
+		TRACES,
+		VARY,
+		FAIL,
+		MEMORY,
+		NODES,
+		CPUS,
+		BOOT_SMALL,
+		BOOT_2M,
+		NO_HEAL,
+		RECLAIM,
+		SCATTER,
+		QUICK,
+		RECORD,
+		REPLAY,
+		HELP
+	};
 	static const struct option list[] = {
-		{ "seed", 1, NULL, SEED }, { "steps", 1, NULL, STEPS },
-		{ "traces", 1, NULL, TRACES }, { "vary", 0, NULL, VARY },
-		{ "fail-every", 0, NULL, FAIL }, { "memory", 1, NULL, MEMORY },
-		{ "nodes", 1, NULL, NODES }, { "cpus", 1, NULL, CPUS },
-		{ "boot-small", 1, NULL, BOOT_SMALL }, { "boot-2m", 0, NULL, BOOT_2M },
-		{ "no-1g-heal", 0, NULL, NO_HEAL }, { "reclaim", 0, NULL, RECLAIM },
-		{ "scatter", 0, NULL, SCATTER }, { "quick", 0, NULL, QUICK },
-		{ "record", 1, NULL, RECORD }, { "replay", 1, NULL, REPLAY },
-		{ "help", 0, NULL, HELP }, { 0 },
+		{ "seed", 1, NULL, SEED },
+		{ "steps", 1, NULL, STEPS },
+		{ "traces", 1, NULL, TRACES },
+		{ "vary", 0, NULL, VARY },
+		{ "fail-every", 0, NULL, FAIL },
+		{ "memory", 1, NULL, MEMORY },
+		{ "nodes", 1, NULL, NODES },
+		{ "cpus", 1, NULL, CPUS },
+		{ "boot-small", 1, NULL, BOOT_SMALL },
+		{ "boot-2m", 0, NULL, BOOT_2M },
+		{ "no-1g-heal", 0, NULL, NO_HEAL },
+		{ "reclaim", 0, NULL, RECLAIM },
+		{ "scatter", 0, NULL, SCATTER },
+		{ "quick", 0, NULL, QUICK },
+		{ "record", 1, NULL, RECORD },
+		{ "replay", 1, NULL, REPLAY },
+		{ "help", 0, NULL, HELP },
+		{ 0 },
 	};
 	struct options o = { .seed = 1, .steps = 200, .traces = 1 };
 	unsigned long memory = 48UL << 20;
@@ -218,33 +245,71 @@ int main(int argc, char **argv)
 	o.machine.nr_cpus = 2;
 	while ((opt = getopt_long(argc, argv, "", list, NULL)) >= 0) {
 		switch (opt) {
-		case SEED:	o.seed = strtoull(optarg, NULL, 0); break;
-		case STEPS:	o.steps = strtoul(optarg, NULL, 0); break;
-		case TRACES:	o.traces = strtoul(optarg, NULL, 0); break;
-		case VARY:	o.vary = true; break;
-		case FAIL:	o.fail_every = true; break;
-		case MEMORY:	memory = parse_size(optarg); break;
-		case NODES:	o.machine.nr_nodes = (unsigned int)atoi(optarg); break;
-		case CPUS:	o.machine.nr_cpus = (unsigned int)atoi(optarg); break;
-		case BOOT_SMALL: o.machine.boot_small = (unsigned int)atoi(optarg); break;
-		case BOOT_2M:	o.machine.boot_split_regions = true; break;
-		case NO_HEAL:	o.machine.cant_heal_regions = true; break;
-		case RECLAIM:	o.machine.reclaim = true; break;
-		case SCATTER:	o.machine.scatter = true; break;
-		case QUICK:	o.quick = true; break;
-		case RECORD:	o.record = optarg; break;
-		case REPLAY:	o.replay = optarg; break;
-		case HELP:	usage(stdout); return 0;
-		default:	usage(stderr); return 2;
+		case SEED:
+			o.seed = strtoull(optarg, NULL, 0);
+			break;
+		case STEPS:
+			o.steps = strtoul(optarg, NULL, 0);
+			break;
+		case TRACES:
+			o.traces = strtoul(optarg, NULL, 0);
+			break;
+		case VARY:
+			o.vary = true;
+			break;
+		case FAIL:
+			o.fail_every = true;
+			break;
+		case MEMORY:
+			memory = parse_size(optarg);
+			break;
+		case NODES:
+			o.machine.nr_nodes = (unsigned int)atoi(optarg);
+			break;
+		case CPUS:
+			o.machine.nr_cpus = (unsigned int)atoi(optarg);
+			break;
+		case BOOT_SMALL:
+			o.machine.boot_small = (unsigned int)atoi(optarg);
+			break;
+		case BOOT_2M:
+			o.machine.boot_split_regions = true;
+			break;
+		case NO_HEAL:
+			o.machine.cant_heal_regions = true;
+			break;
+		case RECLAIM:
+			o.machine.reclaim = true;
+			break;
+		case SCATTER:
+			o.machine.scatter = true;
+			break;
+		case QUICK:
+			o.quick = true;
+			break;
+		case RECORD:
+			o.record = optarg;
+			break;
+		case REPLAY:
+			o.replay = optarg;
+			break;
+		case HELP:
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
 		}
 	}
-	if (optind != argc || !o.traces || o.machine.nr_nodes < 1 || o.machine.nr_nodes > 64 ||
-	    o.machine.nr_cpus < 1 || o.machine.nr_cpus > MAX_CPUS ||
+	if (optind != argc || !o.traces || o.machine.nr_nodes < 1 ||
+	    o.machine.nr_nodes > 64 || o.machine.nr_cpus < 1 ||
+	    o.machine.nr_cpus > MAX_CPUS ||
 	    memory / o.machine.nr_nodes < 2 * BLOCK_PAGES * PAGE_SIZE) {
 		usage(stderr);
 		return 2;
 	}
-	o.machine.node_pages = memory / o.machine.nr_nodes / PAGE_SIZE & ~(BLOCK_PAGES - 1UL);
+	o.machine.node_pages = memory / o.machine.nr_nodes / PAGE_SIZE &
+			       ~(BLOCK_PAGES - 1UL);
 	if (o.replay)
 		run_recorded(&o);
 	else

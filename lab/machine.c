@@ -45,7 +45,8 @@ static bool in_memory(struct machine *m, const char *op, unsigned long pfn,
 {
 	if (order <= BLOCK_ORDER && pfn < m->nr_pages && !(pfn & ((1UL << order) - 1)))
 		return true;
-	machine_broken(m, "%s() of pfn %#lx, order %u, which there is not", op, pfn, order);
+	machine_broken(m, "%s() of pfn %#lx, order %u, which there is not", op, pfn,
+		       order);
 	return false;
 }
 
@@ -53,7 +54,7 @@ static bool in_memory(struct machine *m, const char *op, unsigned long pfn,
 static bool called(struct machine *m, enum machine_op op, bool may_sleep)
 {
 	static const char *const names[NR_OPS] = {
-		"get", "unmap", "map", "heal", "heal_region",
+		"get", "unmap", "map",	"heal",	 "heal_region",
 		"put", "flush", "zero", "drain",
 	};
 
@@ -80,7 +81,8 @@ static bool core_has(struct machine *m, const char *op, unsigned long pfn,
 		return false;
 	for (i = pfn; i < pfn + (1UL << order); i++) {
 		if (m->owner[i] != OWNER_CORE) {
-			machine_broken(m, "%s() of pfn %#lx, which is not the core's", op, i);
+			machine_broken(m, "%s() of pfn %#lx, which is not the core's", op,
+				       i);
 			return false;
 		}
 		if (m->map.absent[i] != absent) {
@@ -141,8 +143,10 @@ static void take(struct machine *m, unsigned long pfn, unsigned int order,
 
 	for (i = pfn; i < pfn + (1UL << order); i++) {
 		if (m->map.absent[i])
-			machine_broken(m, "pfn %#lx is with the system and absent: "
-				       "clearing it kills the kernel", i);
+			machine_broken(m,
+				       "pfn %#lx is with the system and absent: "
+				       "clearing it kills the kernel",
+				       i);
 		if (owner == OWNER_OTHERS && m->tag[i] && m->tag[i] != OTHERS_TAG)
 			machine_broken(m, "pfn %#lx comes to others with old content", i);
 		m->owner[i] = owner;
@@ -176,7 +180,8 @@ static int machine_get(void *host, int nid, unsigned int order, unsigned int fla
 	lock(m);
 	if (nid < 0 || nid >= (int)m->config.nr_nodes || order > BLOCK_ORDER ||
 	    flags & ~UM_TRY) {
-		machine_broken(m, "get() of node %d, order %u, flags %#x", nid, order, flags);
+		machine_broken(m, "get() of node %d, order %u, flags %#x", nid, order,
+			       flags);
 		unlock(m);
 		return -ENOMEM;
 	}
@@ -187,7 +192,8 @@ static int machine_get(void *host, int nid, unsigned int order, unsigned int fla
 	err = machine_find(m, nid, order, pfn);
 	if (!err && order < BLOCK_ORDER && !m->failed[OP_GET] && !m->config.threaded &&
 	    !machine_find(m, nid, order + 1, &larger))
-		machine_broken(m, "get() of order %u although there is a larger one at %#lx",
+		machine_broken(m,
+			       "get() of order %u although there is a larger one at %#lx",
 			       order, larger);
 	if (err && m->config.reclaim && !(flags & UM_TRY)) {
 		unlock(m);
@@ -211,12 +217,17 @@ static void machine_put(void *host, unsigned long pfn, unsigned int order)
 	if (core_has(m, "put", pfn, order, false)) {
 		for (i = pfn; i < pfn + (1UL << order); i++) {
 			if (m->cant_map[i])
-				machine_broken(m, "pfn %#lx was released although map() of it "
-					       "failed", i);
+				machine_broken(
+					m,
+					"pfn %#lx was released although map() of it "
+					"failed",
+					i);
 			if (m->holder[i])
-				machine_broken(m, "pfn %#lx was released while in use", i);
+				machine_broken(m, "pfn %#lx was released while in use",
+					       i);
 			if (m->tag[i] && !m->config.dirty_is_fine)
-				machine_broken(m, "pfn %#lx was released with old content", i);
+				machine_broken(
+					m, "pfn %#lx was released with old content", i);
 			if (m->config.dirty_is_fine)
 				m->tag[i] = 0;
 		}
@@ -249,7 +260,8 @@ static int machine_map(void *host, unsigned long pfn, unsigned int order)
 	} else if (core_has(m, "map", pfn, order, true)) {
 		ret = directmap_map(&m->map, pfn, order);
 		if (ret)
-			machine_broken(m, "map() of pfn %#lx, order %u, would split", pfn, order);
+			machine_broken(m, "map() of pfn %#lx, order %u, would split", pfn,
+				       order);
 	}
 	unlock(m);
 	return ret;
@@ -294,7 +306,8 @@ static int machine_heal_region(void *host, unsigned long pfn)
 		if (!called(m, OP_HEAL_REGION, true) && !m->config.cant_heal_regions)
 			ret = directmap_heal_region(&m->map, pfn);
 		if (ret == -EPERM)
-			machine_broken(m, "heal_region() of pfn %#lx, which others split", pfn);
+			machine_broken(m, "heal_region() of pfn %#lx, which others split",
+				       pfn);
 	}
 	unlock(m);
 	return ret;
@@ -475,8 +488,7 @@ int machine_init(struct machine *m, const struct machine_config *config)
 	m->cant_map = calloc(m->nr_pages, 1);
 	err = directmap_init(&m->map, m->nr_pages);
 	if (err || !m->owner || !m->tag || !m->holder || !m->nr_core || !m->nr_held ||
-	    !m->nr_used || !m->heal_refused || !m->map_failed ||
-	    !m->cant_map)
+	    !m->nr_used || !m->heal_refused || !m->map_failed || !m->cant_map)
 		abort();
 
 	/* The first block is the kernel's own. */

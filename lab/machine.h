@@ -25,33 +25,40 @@
 #include "allocator.h"
 #include "directmap.h"
 
-#define MAX_CPUS	8
-#define OTHERS_TAG	(1ULL << 63)
-#define TAG_NOT_ZEROED	1ULL		/* its client did not ask for zero */
+#define MAX_CPUS       8
+#define OTHERS_TAG     (1ULL << 63)
+#define TAG_NOT_ZEROED 1ULL /* its client did not ask for zero */
 
 enum machine_op {
-	OP_GET, OP_UNMAP, OP_MAP, OP_HEAL, OP_HEAL_REGION,	/* can fail */
-	OP_PUT, OP_FLUSH, OP_ZERO, OP_DRAIN,
+	OP_GET,
+	OP_UNMAP,
+	OP_MAP,
+	OP_HEAL,
+	OP_HEAL_REGION, /* can fail */
+	OP_PUT,
+	OP_FLUSH,
+	OP_ZERO,
+	OP_DRAIN,
 	NR_OPS,
 };
-#define NR_FALLIBLE	OP_PUT
+#define NR_FALLIBLE OP_PUT
 
 /* Injected into unmap(), to see that it is passed on. */
-#define UNMAP_ERRNO	(-ENOSPC)
+#define UNMAP_ERRNO (-ENOSPC)
 
 enum owner { OWNER_NONE, OWNER_BOOT, OWNER_OTHERS, OWNER_CORE };
 
 struct machine_config {
-	unsigned int nr_nodes;		/* at least 1 */
-	unsigned int nr_cpus;		/* at most MAX_CPUS */
-	unsigned long node_pages;	/* of each node, whole blocks */
-	unsigned int boot_small;	/* each n-th block is 4 KiB from boot on; 0: none */
-	bool boot_split_regions;	/* 1 GiB entries are 2 MiB from boot on */
-	bool cant_heal_regions;		/* as most kernels */
-	bool reclaim;			/* get() shrinks the caches when out of memory */
-	bool scatter;			/* whole blocks from everywhere, not in order */
+	unsigned int nr_nodes;	  /* at least 1 */
+	unsigned int nr_cpus;	  /* at most MAX_CPUS */
+	unsigned long node_pages; /* of each node, whole blocks */
+	unsigned int boot_small;  /* each n-th block is 4 KiB from boot on; 0: none */
+	bool boot_split_regions;  /* 1 GiB entries are 2 MiB from boot on */
+	bool cant_heal_regions;	  /* as most kernels */
+	bool reclaim;		  /* get() shrinks the caches when out of memory */
+	bool scatter;		  /* whole blocks from everywhere, not in order */
 	bool threaded;
-	bool dirty_is_fine;		/* no zero(): memory need not be clean */
+	bool dirty_is_fine; /* no zero(): memory need not be clean */
 };
 
 struct others_page {
@@ -65,29 +72,29 @@ struct machine {
 	struct allocator allocator;
 	struct um_host_ops ops;
 	struct directmap map;
-	pthread_mutex_t lock;		/* of all below, in a threaded machine */
+	pthread_mutex_t lock; /* of all below, in a threaded machine */
 	unsigned long nr_pages;
-	u8 *owner;			/* enum owner */
+	u8 *owner; /* enum owner */
 	u64 *tag;
-	u32 *holder;			/* client that has the page, or 0 */
-	u16 *nr_core, *nr_held, *nr_used;	/* of each block: pages; used: by all */
-	u8 *heal_refused;		/* of each block: heal() failed on it */
-	u8 *map_failed;			/* of each block: map() was made to fail */
-	u8 *cant_map;			/* the same of each page */
+	u32 *holder;			  /* client that has the page, or 0 */
+	u16 *nr_core, *nr_held, *nr_used; /* of each block: pages; used: by all */
+	u8 *heal_refused;		  /* of each block: heal() failed on it */
+	u8 *map_failed;			  /* of each block: map() was made to fail */
+	u8 *cant_map;			  /* the same of each page */
 	bool region_heal_refused;
 	struct others_page *others;
 	unsigned long nr_others, room_others;
 
 	u64 clock;
-	unsigned long random;		/* state of scatter */
-	long fail_at[NR_FALLIBLE];	/* negative: never */
-	bool fails[NR_FALLIBLE];	/* always */
+	unsigned long random;	   /* state of scatter */
+	long fail_at[NR_FALLIBLE]; /* negative: never */
+	bool fails[NR_FALLIBLE];   /* always */
 	unsigned long calls[NR_OPS];
 	unsigned long failed[NR_FALLIBLE];
 	unsigned long pages_zeroed;
 	unsigned long warnings, expected_warnings;
-	int drain_wanted[MAX_CPUS];	/* threaded */
-	char broken[200];		/* what was found wrong first; "" for nothing */
+	int drain_wanted[MAX_CPUS]; /* threaded */
+	char broken[200];	    /* what was found wrong first; "" for nothing */
 };
 
 /* Return: 0 or -ENOMEM, of the machine or of allocator_init(). */

@@ -3,16 +3,27 @@
 #include "trace.h"
 
 enum step_op {
-	STEP_ALLOC, STEP_BULK, STEP_FREE, STEP_FREE_PIECES, STEP_FREE_MANY, STEP_SHRINK,
-	STEP_DRAIN, STEP_TICK, STEP_OTHERS_ALLOC, STEP_OTHERS_FREE, STEP_OTHERS_FRAGMENT,
-	STEP_OTHERS_UNMAP, STEP_OTHERS_MAP, STEP_OTHERS_FILL,
+	STEP_ALLOC,
+	STEP_BULK,
+	STEP_FREE,
+	STEP_FREE_PIECES,
+	STEP_FREE_MANY,
+	STEP_SHRINK,
+	STEP_DRAIN,
+	STEP_TICK,
+	STEP_OTHERS_ALLOC,
+	STEP_OTHERS_FREE,
+	STEP_OTHERS_FRAGMENT,
+	STEP_OTHERS_UNMAP,
+	STEP_OTHERS_MAP,
+	STEP_OTHERS_FILL,
 	NR_STEP_OPS,
 };
 
 static const char *const step_names[NR_STEP_OPS] = {
-	"alloc", "bulk", "free", "free-pieces", "free-many", "shrink", "drain", "tick",
-	"others-alloc", "others-free", "others-fragment", "others-unmap", "others-map",
-	"others-fill",
+	"alloc",	   "bulk",	   "free",	 "free-pieces",	 "free-many",
+	"shrink",	   "drain",	   "tick",	 "others-alloc", "others-free",
+	"others-fragment", "others-unmap", "others-map", "others-fill",
 };
 
 /* How often each comes in a random trace. */
@@ -24,18 +35,29 @@ static const struct {
 	const char *name;
 	size_t offset, size;
 } machine_fields[] = {
-#define FIELD(f) { #f, offsetof(struct machine_config, f), \
-		   sizeof(((struct machine_config *)0)->f) }
-	FIELD(nr_nodes), FIELD(nr_cpus), FIELD(node_pages), FIELD(boot_small),
-	FIELD(boot_split_regions), FIELD(cant_heal_regions), FIELD(reclaim),
-	FIELD(scatter), FIELD(dirty_is_fine),
+#define FIELD(f) \
+	{ \
+#f, offsetof(struct machine_config, f), \
+			sizeof(((struct machine_config *)0)->f) \
+	}
+	FIELD(nr_nodes),
+	FIELD(nr_cpus),
+	FIELD(node_pages),
+	FIELD(boot_small),
+	FIELD(boot_split_regions),
+	FIELD(cant_heal_regions),
+	FIELD(reclaim),
+	FIELD(scatter),
+	FIELD(dirty_is_fine),
 };
 
 void trace_init(struct trace *t)
 {
 	memset(t, 0, sizeof(*t));
 	t->machine = (struct machine_config){
-		.nr_nodes = 2, .nr_cpus = 2, .node_pages = 12 * BLOCK_PAGES,
+		.nr_nodes = 2,
+		.nr_cpus = 2,
+		.node_pages = 12 * BLOCK_PAGES,
 	};
 	t->check_pages = true;
 	t->fail_op = -1;
@@ -102,8 +124,9 @@ void trace_from_bytes(struct trace *t, const u8 *data, size_t size)
 		.scatter = data[1] & 32,
 		.dirty_is_fine = (data[1] & 0xc0) == 0xc0,
 	};
-	t->fail_op = data[2] % (2 * NR_FALLIBLE + 2) <= NR_FALLIBLE ?
-		     data[2] % (2 * NR_FALLIBLE + 2) : -1;
+	t->fail_op = data[2] % (2 * NR_FALLIBLE + 2) <= NR_FALLIBLE
+			     ? data[2] % (2 * NR_FALLIBLE + 2)
+			     : -1;
 	t->fail_nth = data[3];
 	for (data += 4, size -= 4; size >= 4; data += 4, size -= 4)
 		add_step(t, (struct step){ data[0] % NR_STEP_OPS,
@@ -143,8 +166,8 @@ void trace_write(const struct trace *t, FILE *f)
 	if (t->fail_op >= 0)
 		fprintf(f, "fail %d %ld\n", t->fail_op, t->fail_nth);
 	for (i = 0; i < t->nr; i++)
-		fprintf(f, "%s %u %u %u\n", step_names[t->steps[i].op], t->steps[i].arg[0],
-			t->steps[i].arg[1], t->steps[i].arg[2]);
+		fprintf(f, "%s %u %u %u\n", step_names[t->steps[i].op],
+			t->steps[i].arg[0], t->steps[i].arg[1], t->steps[i].arg[2]);
 }
 
 static bool sane(const struct machine_config *c)
@@ -176,8 +199,8 @@ static bool read_line(struct trace *t, const char *line)
 		t->fail_nth = (long)value;
 		return true;
 	}
-	if (sscanf(line, "%31s %u %u %u", name, &a, &b, &c) != 4 ||
-	    a > 255 || b > 255 || c > 255)
+	if (sscanf(line, "%31s %u %u %u", name, &a, &b, &c) != 4 || a > 255 || b > 255 ||
+	    c > 255)
 		return false;
 	for (i = 0; i < NR_STEP_OPS; i++) {
 		if (strcmp(name, step_names[i]))
@@ -239,8 +262,8 @@ static void do_step(struct run *run, const struct step *s)
 	struct client *c = &run->clients[s->arg[0] % NR_CLIENTS];
 	unsigned int nodes = m->config.nr_nodes;
 	int nid = (s->arg[0] >> 4) % (int)nodes;
-	unsigned long other = m->nr_others ?
-		(s->arg[1] << 8 | s->arg[2]) % m->nr_others : 0;
+	unsigned long other = m->nr_others ? (s->arg[1] << 8 | s->arg[2]) % m->nr_others
+					   : 0;
 	unsigned long i, n;
 
 	um_cpu = (s->arg[0] >> 2) % (int)m->config.nr_cpus;
@@ -351,8 +374,9 @@ bool trace_run(const struct trace *t, struct trace_result *r)
 
 	memcpy(r->broken, m->broken, sizeof(r->broken));
 	memcpy(r->calls, m->calls, sizeof(r->calls));
-	r->failed = t->fail_op >= 0 && t->fail_op < NR_FALLIBLE ?
-		    m->failed[t->fail_op] > 0 : t->fail_op == NR_FALLIBLE && left == ~0UL;
+	r->failed = t->fail_op >= 0 && t->fail_op < NR_FALLIBLE
+			    ? m->failed[t->fail_op] > 0
+			    : t->fail_op == NR_FALLIBLE && left == ~0UL;
 	r->splits_2m = m->map.splits_2m;
 	r->splits_1g = m->map.splits_1g;
 	r->heals_2m = m->map.heals_2m;

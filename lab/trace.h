@@ -15,7 +15,7 @@
 #include "check.h"
 #include "client.h"
 
-#define NR_CLIENTS	4U
+#define NR_CLIENTS 4U
 
 struct step {
 	u8 op;
@@ -29,7 +29,7 @@ struct trace {
 	/* Whether one page after the other is looked at: each step, or at the end. */
 	bool check_pages;
 	/* Which call fails: of this operation (NR_FALLIBLE: of metadata), this one. */
-	int fail_op;			/* negative: none */
+	int fail_op; /* negative: none */
 	long fail_nth;
 };
 

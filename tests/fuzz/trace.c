@@ -6,7 +6,7 @@
  */
 #include "trace.h"
 
-#define MAX_STEPS	150UL
+#define MAX_STEPS 150UL
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 
@@ -16,10 +16,11 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	struct trace t;
 
 	trace_init(&t);
-	t.check_pages = false;		/* at the end; each block still is */
+	t.check_pages = false; /* at the end; each block still is */
 	trace_from_bytes(&t, data, min(size, 4 * (MAX_STEPS + 1)));
 	if (!trace_run(&t, &r)) {
-		fprintf(stderr, "broken: %s, in step %lu of this trace:\n", r.broken, r.step);
+		fprintf(stderr, "broken: %s, in step %lu of this trace:\n", r.broken,
+			r.step);
 		trace_write(&t, stderr);
 		abort();
 	}

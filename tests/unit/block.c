@@ -66,8 +66,9 @@ static void same(struct block *b)
 
 	for (i = 0; i < BLOCK_PAGES; i++) {
 		nr += is_free[i];
-		assert_int_equal((unsigned long)atomic_long_read(&b->words[i / 64]) >> i % 64 & 1,
-				 is_free[i]);
+		assert_int_equal(
+			(unsigned long)atomic_long_read(&b->words[i / 64]) >> i % 64 & 1,
+			is_free[i]);
 	}
 	assert_int_equal(atomic_read(&b->nr_free), nr);
 	assert_int_equal(block_largest(b), model_largest());
@@ -94,7 +95,8 @@ static void each_order_fills_the_block(void **state)
 		assert_int_equal(block_alloc(&b, 0, false), -ENOMEM);
 		assert_int_equal(block_largest(&b), -1);
 		for (n = 0; n < BLOCK_PAGES >> order; n++)
-			assert_int_equal(block_free(&b, n << order, order), (n + 1) << order);
+			assert_int_equal(block_free(&b, n << order, order),
+					 (n + 1) << order);
 		assert_int_equal(block_largest(&b), BLOCK_ORDER);
 	}
 }
@@ -121,7 +123,8 @@ static void random_operations_as_the_model(void **state)
 	memset(is_free, true, sizeof(is_free));
 	for (step = 0; step < 100000; step++) {
 		r = rng(&seed);
-		order = r >> 8 & 3 ? (unsigned int)(r >> 16) % 4 : (unsigned int)(r >> 16) % 10;
+		order = r >> 8 & 3 ? (unsigned int)(r >> 16) % 4
+				   : (unsigned int)(r >> 16) % 10;
 		index = (unsigned int)(r >> 32) % BLOCK_PAGES & ~((1U << order) - 1);
 		switch (r & 15) {
 		case 0:
@@ -162,7 +165,12 @@ static void random_operations_as_the_model(void **state)
 					model_set(index / 64 * 64 + i, 1, true);
 			assert_true(block_put_bits(&b, index / 64, bits[0]) > 0);
 			break;
-		case 4: case 5: case 6: case 7: case 8: case 9:
+		case 4:
+		case 5:
+		case 6:
+		case 7:
+		case 8:
+		case 9:
 			got = block_alloc(&b, order, false);
 			assert_int_equal(got >= 0, model_has(order));
 			if (got < 0) {
@@ -228,11 +236,11 @@ static void a_double_free_is_seen(void **state)
 
 /* --- threads --------------------------------------------------------------- */
 
-#define THREADS	4
+#define THREADS 4
 #define ROUNDS	60000
 
 static struct block shared;
-static int has[BLOCK_PAGES];		/* 0, or the thread */
+static int has[BLOCK_PAGES]; /* 0, or the thread */
 static int overlaps;
 
 static void take_pages(unsigned int index, unsigned int nr, int id)
@@ -251,7 +259,9 @@ static void leave_pages(unsigned int index, unsigned int nr, int id)
 
 static void *hammer(void *arg)
 {
-	struct { unsigned int index, order; } mine[16];
+	struct {
+		unsigned int index, order;
+	} mine[16];
 	unsigned long bits[BLOCK_WORDS];
 	int id = (int)(intptr_t)arg, got;
 	unsigned int nr = 0, i, k, half;
@@ -262,8 +272,8 @@ static void *hammer(void *arg)
 		u64 r = rng(&seed);
 
 		if (nr < 16 && r & 1) {
-			mine[nr].order = r >> 8 & 7 ? (unsigned int)(r >> 16) % 3 :
-						      (unsigned int)(r >> 16) % 10;
+			mine[nr].order = r >> 8 & 7 ? (unsigned int)(r >> 16) % 3
+						    : (unsigned int)(r >> 16) % 10;
 			got = block_alloc(&shared, mine[nr].order, false);
 			if (got < 0)
 				continue;
@@ -286,7 +296,8 @@ static void *hammer(void *arg)
 					leave_pages(half * 32 + k, 1, id);
 			if (pages)
 				block_put_bits(&shared, half / 2,
-					       (unsigned long)pages << (half & 1 ? 32 : 0));
+					       (unsigned long)pages
+						       << (half & 1 ? 32 : 0));
 		} else if (!(r >> 8 & 63)) {
 			block_take_all(&shared, bits);
 			for (k = 0; k < BLOCK_PAGES; k++)
@@ -319,7 +330,8 @@ static void threads_never_share_a_page(void **state)
 	block_init(&shared);
 	memset(has, 0, sizeof(has));
 	for (i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, hammer, (void *)(i + 1)), 0);
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, hammer, (void *)(i + 1)), 0);
 	for (i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	assert_false(overlaps);

@@ -86,7 +86,9 @@ static void a_drained_cpu_holds_nothing_back(void **state)
 static void two_partial_blocks(unsigned int a, unsigned int b, unsigned long *first)
 {
 	const struct machine_config config = {
-		.nr_nodes = 1, .nr_cpus = 1, .node_pages = 3 * BLOCK_PAGES,
+		.nr_nodes = 1,
+		.nr_cpus = 1,
+		.node_pages = 3 * BLOCK_PAGES,
 	};
 	unsigned long i, lowest = ~0UL;
 
@@ -134,7 +136,9 @@ static void the_fullest_block_serves_first(void **state)
 static void a_larger_run_is_left_alone(void **state)
 {
 	const struct machine_config config = {
-		.nr_nodes = 1, .nr_cpus = 1, .node_pages = 3 * BLOCK_PAGES,
+		.nr_nodes = 1,
+		.nr_cpus = 1,
+		.node_pages = 3 * BLOCK_PAGES,
 	};
 	unsigned long i, lowest = ~0UL, pfn;
 
@@ -224,7 +228,8 @@ static void requests_that_make_no_sense(void **state)
 	(void)state;
 	start(&ordinary);
 	calls = m.calls[OP_GET];
-	assert_int_equal(allocator_alloc(&m.allocator, 0, BLOCK_ORDER + 1, 0, &pfn), -EINVAL);
+	assert_int_equal(allocator_alloc(&m.allocator, 0, BLOCK_ORDER + 1, 0, &pfn),
+			 -EINVAL);
 	assert_int_equal(allocator_alloc(&m.allocator, 2, 0, UM_ZERO, &pfn), -EINVAL);
 	assert_int_equal(allocator_alloc(&m.allocator, -1, 0, UM_ZERO, &pfn), -EINVAL);
 	assert_int_equal(allocator_alloc_bulk(&m.allocator, 2, 0, 5, &pfn), 0);
@@ -251,7 +256,8 @@ static void may_not_block(void **state)
 	load_blocks(1);
 	assert_int_equal(client_alloc(&one, 0, 4, UM_ZERO | UM_NOWAIT), 0);
 	assert_int_equal(client_alloc(&one, 1, 0, UM_ZERO | UM_NOWAIT), 0);
-	assert_int_equal(client_alloc(&one, 1, 0, UM_ZERO | UM_NOWAIT | UM_THISNODE), -ENOMEM);
+	assert_int_equal(client_alloc(&one, 1, 0, UM_ZERO | UM_NOWAIT | UM_THISNODE),
+			 -ENOMEM);
 	assert_sound();
 	finish();
 }
@@ -259,7 +265,9 @@ static void may_not_block(void **state)
 static void memory_runs_out(void **state)
 {
 	const struct machine_config config = {
-		.nr_nodes = 2, .nr_cpus = 2, .node_pages = 4 * BLOCK_PAGES,
+		.nr_nodes = 2,
+		.nr_cpus = 2,
+		.node_pages = 4 * BLOCK_PAGES,
 	};
 
 	(void)state;
@@ -290,7 +298,7 @@ static void zeroed_when_freed(void **state)
 	assert_int_equal(client_alloc(&one, 0, 3, UM_ZERO), 0);
 	assert_int_equal(client_alloc(&one, 0, 0, UM_ZERO), 0);
 	zeroed = m.pages_zeroed;
-	client_free_all(&one);		/* client_free() looks at each page */
+	client_free_all(&one); /* client_free() looks at each page */
 	assert_int_equal(m.pages_zeroed, zeroed + 9);
 	/* Pages that are zero are not zeroed again. */
 	assert_int_equal(client_alloc(&two, 0, 3, UM_ZERO), 0);
@@ -310,7 +318,7 @@ static void dirty_pages_go_to_those_who_do_not_care(void **state)
 	for (i = 0; i < 40; i++)
 		assert_int_equal(client_alloc(&one, 0, 0, 0), 0);
 	client_free_all(&one);
-	assert_int_equal(m.pages_zeroed, 0);	/* the host must not touch them */
+	assert_int_equal(m.pages_zeroed, 0); /* the host must not touch them */
 	assert_sound();
 	for (i = 0, dirty = 0; i < m.nr_pages; i++)
 		dirty += m.owner[i] == OWNER_CORE && m.tag[i];
@@ -328,7 +336,9 @@ static void dirty_pages_go_to_those_who_do_not_care(void **state)
 static void who_asks_for_zero_gets_zero(void **state)
 {
 	const struct machine_config config = {
-		.nr_nodes = 1, .nr_cpus = 2, .node_pages = 2 * BLOCK_PAGES,
+		.nr_nodes = 1,
+		.nr_cpus = 2,
+		.node_pages = 2 * BLOCK_PAGES,
 	};
 	unsigned int order;
 
@@ -346,9 +356,11 @@ static void who_asks_for_zero_gets_zero(void **state)
 		assert_int_equal(m.pages_zeroed, BLOCK_PAGES);
 		client_free_all(&two);
 		assert_sound();
-		assert_int_equal(client_alloc_bulk(&one, 0, 0, BLOCK_PAGES / 2), BLOCK_PAGES / 2);
+		assert_int_equal(client_alloc_bulk(&one, 0, 0, BLOCK_PAGES / 2),
+				 BLOCK_PAGES / 2);
 		client_free_all(&one);
-		assert_int_equal(client_alloc_bulk(&two, 0, UM_ZERO, BLOCK_PAGES), BLOCK_PAGES);
+		assert_int_equal(client_alloc_bulk(&two, 0, UM_ZERO, BLOCK_PAGES),
+				 BLOCK_PAGES);
 		assert_sound();
 		finish();
 	}
@@ -374,9 +386,14 @@ static void what_was_zeroed_is_never_dirty_again(void **state)
 
 static void wild_frees_change_nothing(void **state)
 {
-	static const struct { unsigned long pfn; unsigned int order; } wild[] = {
-		{ 40 * BLOCK_PAGES, 0 },	/* never the allocator's */
-		{ 1UL << 40, 0 }, { ~0UL, 0 }, { ~511UL, 9 },	/* no memory */
+	static const struct {
+		unsigned long pfn;
+		unsigned int order;
+	} wild[] = {
+		{ 40 * BLOCK_PAGES, 0 }, /* never the allocator's */
+		{ 1UL << 40, 0 },
+		{ ~0UL, 0 },
+		{ ~511UL, 9 }, /* no memory */
 		{ 3, 0 },
 	};
 	unsigned long pfn;
@@ -410,14 +427,14 @@ static void quarantined(unsigned long pfn)
 	assert_int_equal(stat_of(0, STAT_QUARANTINED), 1);
 	assert_true(m.warnings >= 1);
 	assert_string_equal(m.broken, "");
-	drain_all();			/* what was in magazines already */
+	drain_all(); /* what was in magazines already */
 	for (i = 0; i < 3 * BLOCK_PAGES; i++) {
 		assert_int_equal(client_alloc(&two, 0, 0, UM_ZERO), 0);
 		assert_true(last(&two) >> BLOCK_ORDER != block);
 	}
 	client_free_all(&one);
 	client_free_all(&two);
-	m.map_failed[block] = true;		/* what check_end() goes by */
+	m.map_failed[block] = true; /* what check_end() goes by */
 	allocator_shrink(&m.allocator, -1, ~0UL, 0);
 	assert_int_equal(m.nr_core[block], BLOCK_PAGES);
 	finish();

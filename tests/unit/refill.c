@@ -8,7 +8,9 @@
 static void batches_double_and_each_has_one_flush(void **state)
 {
 	const struct machine_config config = {
-		.nr_nodes = 1, .nr_cpus = 1, .node_pages = 200 * BLOCK_PAGES,
+		.nr_nodes = 1,
+		.nr_cpus = 1,
+		.node_pages = 200 * BLOCK_PAGES,
 	};
 	static const unsigned int batches[] = { 1, 2, 4, 8, 16, 32, 32 };
 	unsigned long taken = 0, flushes = 0;
@@ -20,7 +22,8 @@ static void batches_double_and_each_has_one_flush(void **state)
 		/* All that the cache holds, and one more. */
 		while (one.nr_held < taken)
 			assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER,
-						      UM_ZERO | UM_NOWAIT), 0);
+						      UM_ZERO | UM_NOWAIT),
+					 0);
 		assert_int_equal(m.map.flushes, flushes);
 		assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO), 0);
 		assert_int_equal(stat_of(0, STAT_BLOCKS_TAKEN), taken + batches[i]);
@@ -30,7 +33,8 @@ static void batches_double_and_each_has_one_flush(void **state)
 	/* After a pause it starts small again. */
 	m.clock += 1000 * BATCH_DECAY;
 	while (one.nr_held < taken)
-		assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO | UM_NOWAIT), 0);
+		assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO | UM_NOWAIT),
+				 0);
 	assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO), 0);
 	assert_int_equal(stat_of(0, STAT_BLOCKS_TAKEN), taken + 1);
 	assert_sound();
@@ -91,7 +95,8 @@ static void pieces_of_the_highest_order(void **state)
 		start(&ordinary);
 		/* 2^order pages are free at the end of each block. */
 		others_fill(&m, 0, keep);
-		assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO | UM_THISNODE),
+		assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER,
+					      UM_ZERO | UM_THISNODE),
 				 -ENOMEM);
 		assert_int_equal(stat_of(0, STAT_PIECES_TAKEN), 0);
 		m.clock += 1000 * BATCH_DECAY;
@@ -102,8 +107,10 @@ static void pieces_of_the_highest_order(void **state)
 		assert_int_equal(m.map.flushes, 1);
 		assert_sound();
 		if (order) {
-			assert_int_equal(client_alloc(&one, 0, order, UM_ZERO | UM_THISNODE), 0);
-			assert_int_equal(client_alloc(&one, 0, order + 1, UM_ZERO | UM_THISNODE),
+			assert_int_equal(
+				client_alloc(&one, 0, order, UM_ZERO | UM_THISNODE), 0);
+			assert_int_equal(client_alloc(&one, 0, order + 1,
+						      UM_ZERO | UM_THISNODE),
 					 -ENOMEM);
 		}
 		assert_sound();
@@ -117,7 +124,9 @@ static void pieces_of_the_highest_order(void **state)
 static void healed_when_all_of_the_block_is_ours(void **state)
 {
 	const struct machine_config config = {
-		.nr_nodes = 1, .nr_cpus = 1, .node_pages = 2 * BLOCK_PAGES,
+		.nr_nodes = 1,
+		.nr_cpus = 1,
+		.node_pages = 2 * BLOCK_PAGES,
 	};
 	struct allocator_report r;
 
@@ -161,7 +170,9 @@ static void healed_when_all_is_released(void **state)
 static void healed_later_when_others_are_in_the_way(void **state)
 {
 	const struct machine_config config = {
-		.nr_nodes = 1, .nr_cpus = 1, .node_pages = 2 * BLOCK_PAGES,
+		.nr_nodes = 1,
+		.nr_cpus = 1,
+		.node_pages = 2 * BLOCK_PAGES,
 	};
 
 	(void)state;
@@ -186,7 +197,9 @@ static void healed_later_when_others_are_in_the_way(void **state)
 static void a_released_block_is_forgotten(void **state)
 {
 	const struct machine_config config = {
-		.nr_nodes = 1, .nr_cpus = 1, .node_pages = 2 * BLOCK_PAGES,
+		.nr_nodes = 1,
+		.nr_cpus = 1,
+		.node_pages = 2 * BLOCK_PAGES,
 	};
 	unsigned int i;
 
@@ -195,7 +208,8 @@ static void a_released_block_is_forgotten(void **state)
 	for (i = 0; i < 3; i++) {
 		assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO), 0);
 		client_free_all(&one);
-		assert_int_equal(allocator_shrink(&m.allocator, -1, ~0UL, 0), BLOCK_PAGES);
+		assert_int_equal(allocator_shrink(&m.allocator, -1, ~0UL, 0),
+				 BLOCK_PAGES);
 		others_fill(&m, 0, 17);
 		/* The client sees to it that they are absent. */
 		m.clock += 1000 * BATCH_DECAY;
@@ -235,7 +249,9 @@ static void all_that_is_cached_is_absent(void **state)
 static void the_nearest_node_serves_next(void **state)
 {
 	const struct machine_config config = {
-		.nr_nodes = 4, .nr_cpus = 1, .node_pages = 4 * BLOCK_PAGES,
+		.nr_nodes = 4,
+		.nr_cpus = 1,
+		.node_pages = 4 * BLOCK_PAGES,
 	};
 	static const int nodes[] = { 2, 3, 1, 0 };
 	unsigned long n = 0;
@@ -257,7 +273,9 @@ static void the_nearest_node_serves_next(void **state)
 static void this_node_and_no_other(void **state)
 {
 	const struct machine_config config = {
-		.nr_nodes = 2, .nr_cpus = 1, .node_pages = 4 * BLOCK_PAGES,
+		.nr_nodes = 2,
+		.nr_cpus = 1,
+		.node_pages = 4 * BLOCK_PAGES,
 	};
 
 	(void)state;
@@ -276,7 +294,9 @@ static void this_node_and_no_other(void **state)
 static void an_empty_node_is_not_asked_each_time(void **state)
 {
 	const struct machine_config config = {
-		.nr_nodes = 2, .nr_cpus = 1, .node_pages = 8 * BLOCK_PAGES,
+		.nr_nodes = 2,
+		.nr_cpus = 1,
+		.node_pages = 8 * BLOCK_PAGES,
 	};
 	unsigned long calls;
 	unsigned int i;

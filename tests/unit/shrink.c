@@ -46,7 +46,7 @@ static void everything_goes_back(void **state)
 	client_free_all(&one);
 	assert_int_equal(allocator_shrink(&m.allocator, -1, ~0UL, 0),
 			 (stat_of(0, STAT_BLOCKS_TAKEN) + stat_of(1, STAT_BLOCKS_TAKEN)) *
-			 BLOCK_PAGES);
+				 BLOCK_PAGES);
 	for (i = 0; i < m.nr_pages; i++) {
 		assert_false(m.map.absent[i]);
 		assert_int_not_equal(m.owner[i], OWNER_CORE);
@@ -54,7 +54,8 @@ static void everything_goes_back(void **state)
 	assert_int_equal(m.map.region_split[0], SPLIT_BY_NONE);
 	assert_int_equal(stat_of(0, STAT_PAGES_OWNED), 0);
 	/* Present again needs no flush. */
-	assert_int_equal(m.map.flushes, stat_of(0, STAT_REFILLS) + stat_of(1, STAT_REFILLS));
+	assert_int_equal(m.map.flushes,
+			 stat_of(0, STAT_REFILLS) + stat_of(1, STAT_REFILLS));
 	assert_int_equal(allocator_shrink(&m.allocator, -1, ~0UL, 0), 0);
 	finish();
 }
@@ -66,7 +67,8 @@ static void no_more_than_was_asked_for(void **state)
 	load_blocks(7);
 	assert_int_equal(allocator_shrink(&m.allocator, 1, ~0UL, 0), 0);
 	assert_int_equal(allocator_shrink(&m.allocator, 0, 1, 0), BLOCK_PAGES);
-	assert_int_equal(allocator_shrink(&m.allocator, 0, 2 * BLOCK_PAGES, 0), 2 * BLOCK_PAGES);
+	assert_int_equal(allocator_shrink(&m.allocator, 0, 2 * BLOCK_PAGES, 0),
+			 2 * BLOCK_PAGES);
 	assert_int_equal(stat_of(0, STAT_BLOCKS_RELEASED), 3);
 	assert_sound();
 	finish();
@@ -85,7 +87,8 @@ static void shrinkable_is_what_shrink_gives(void **state)
 	client_free_all(&one);
 	drain_all();
 	pages = allocator_shrinkable(&m.allocator, -1);
-	assert_int_equal(pages, stat_of(0, STAT_PAGES_OWNED) + stat_of(1, STAT_PAGES_OWNED));
+	assert_int_equal(pages,
+			 stat_of(0, STAT_PAGES_OWNED) + stat_of(1, STAT_PAGES_OWNED));
 	assert_int_equal(allocator_shrink(&m.allocator, -1, ~0UL, 0), pages);
 	assert_int_equal(allocator_shrinkable(&m.allocator, -1), 0);
 	assert_sound();
@@ -100,7 +103,8 @@ static void the_longest_idle_goes_first(void **state)
 	idle_blocks();
 	/* Those that nobody asked for were idle before all of these. */
 	assert_true(stat_of(0, STAT_BLOCKS_TAKEN) >= 5);
-	allocator_shrink(&m.allocator, 0, (stat_of(0, STAT_BLOCKS_TAKEN) - 5) * BLOCK_PAGES, 0);
+	allocator_shrink(&m.allocator, 0,
+			 (stat_of(0, STAT_BLOCKS_TAKEN) - 5) * BLOCK_PAGES, 0);
 	for (i = 0; i < nr_blocks; i++) {
 		assert_int_equal(m.nr_core[blocks[i]], BLOCK_PAGES);
 		assert_int_equal(allocator_shrink(&m.allocator, 0, 1, 0), BLOCK_PAGES);
@@ -112,7 +116,9 @@ static void the_longest_idle_goes_first(void **state)
 static void the_emptiest_region_goes_first(void **state)
 {
 	const struct machine_config config = {
-		.nr_nodes = 2, .nr_cpus = 1, .node_pages = 1UL << (REGION_PAGES_SHIFT + 1),
+		.nr_nodes = 2,
+		.nr_cpus = 1,
+		.node_pages = 1UL << (REGION_PAGES_SHIFT + 1),
 		.scatter = true,
 	};
 	unsigned int count[2] = { 0 }, i, least;
@@ -154,7 +160,8 @@ static void whole_blocks_go_before_pieces(void **state)
 	assert_true(pieces > 0);
 	client_free_all(&one);
 	client_free_all(&two);
-	while (m.nr_core[0] || stat_of(0, STAT_BLOCKS_RELEASED) < stat_of(0, STAT_BLOCKS_TAKEN)) {
+	while (m.nr_core[0] ||
+	       stat_of(0, STAT_BLOCKS_RELEASED) < stat_of(0, STAT_BLOCKS_TAKEN)) {
 		unsigned long puts = m.calls[OP_PUT];
 
 		assert_int_equal(allocator_shrink(&m.allocator, 0, 1, 0), BLOCK_PAGES);
@@ -171,7 +178,8 @@ static void what_is_in_use_stays(void **state)
 {
 	(void)state;
 	start(&ordinary);
-	assert_int_equal(client_alloc_bulk(&one, 0, UM_ZERO, 3 * BLOCK_PAGES), 3 * BLOCK_PAGES);
+	assert_int_equal(client_alloc_bulk(&one, 0, UM_ZERO, 3 * BLOCK_PAGES),
+			 3 * BLOCK_PAGES);
 	while (one.nr_held > 3)
 		client_free(&one, one.nr_held / 2, 0);
 	allocator_shrink(&m.allocator, -1, ~0UL, 0);
@@ -291,15 +299,20 @@ static void heal_that_failed_is_tried_again(void **state)
 static void shrink_from_within_a_refill(void **state)
 {
 	const struct machine_config config = {
-		.nr_nodes = 2, .nr_cpus = 2, .node_pages = 8 * BLOCK_PAGES, .reclaim = true,
+		.nr_nodes = 2,
+		.nr_cpus = 2,
+		.node_pages = 8 * BLOCK_PAGES,
+		.reclaim = true,
 	};
 	unsigned int i;
 
 	(void)state;
 	start(&config);
 	for (i = 0; i < 50; i++) {
-		assert_int_equal(client_alloc_bulk(&one, (int)(i % 2), UM_ZERO | UM_THISNODE,
-						   6 * BLOCK_PAGES), 6 * BLOCK_PAGES);
+		assert_int_equal(client_alloc_bulk(&one, (int)(i % 2),
+						   UM_ZERO | UM_THISNODE,
+						   6 * BLOCK_PAGES),
+				 6 * BLOCK_PAGES);
 		others_alloc(&m, (int)(i % 2), i % 10);
 		client_free_all(&one);
 		client_alloc(&two, (int)(i + 1) % 2, BLOCK_ORDER, UM_ZERO | UM_THISNODE);

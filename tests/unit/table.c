@@ -10,13 +10,17 @@
 #include "magazine.h"
 #include "table.h"
 
-#define NR_PFNS	((3UL << REGION_PAGES_SHIFT) + 5 * BLOCK_PAGES)
+#define NR_PFNS ((3UL << REGION_PAGES_SHIFT) + 5 * BLOCK_PAGES)
 
 static void a_pfn_finds_its_block(void **state)
 {
 	static const unsigned long pfns[] = {
-		32, BLOCK_PAGES - 1, BLOCK_PAGES, (1UL << REGION_PAGES_SHIFT) - 1,
-		1UL << REGION_PAGES_SHIFT, (3UL << REGION_PAGES_SHIFT) + 7,
+		32,
+		BLOCK_PAGES - 1,
+		BLOCK_PAGES,
+		(1UL << REGION_PAGES_SHIFT) - 1,
+		1UL << REGION_PAGES_SHIFT,
+		(3UL << REGION_PAGES_SHIFT) + 7,
 	};
 	unsigned long pfn;
 	struct table t;

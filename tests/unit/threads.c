@@ -7,7 +7,7 @@
  */
 #include "unit.h"
 
-#define THREADS	4
+#define THREADS 4
 #define STEPS	6000
 #define SLOTS	256
 
@@ -61,20 +61,27 @@ static void *work(void *arg)
 		if (r >> 34 & 1)
 			flags |= UM_NOWAIT;
 		switch (r & 15) {
-		case 0: case 1: case 2: case 3: case 4: case 5:
+		case 0:
+		case 1:
+		case 2:
+		case 3:
+		case 4:
+		case 5:
 			client_alloc(&c, um_cpu % 2, order, flags);
 			break;
 		case 6:
 			client_alloc_bulk(&c, um_cpu % 2, flags, (r >> 40) % 200);
 			break;
-		case 7: case 8:
+		case 7:
+		case 8:
 			if (c.nr_held)
 				swap_mail(&c, (unsigned int)(r >> 20) % SLOTS);
 			break;
 		case 9:
 			if (use_shrink && !(r >> 20 & 3))
 				allocator_shrink(&m.allocator, r >> 24 & 1 ? -1 : 0,
-						 (r >> 32) % 5000, r >> 25 & 1 ? UM_TRY : 0);
+						 (r >> 32) % 5000,
+						 r >> 25 & 1 ? UM_TRY : 0);
 			break;
 		case 10:
 			allocator_shrinkable(&m.allocator, -1);
@@ -95,7 +102,9 @@ static void *work(void *arg)
 static void run_threads(bool shrink, bool dirty, unsigned long node_blocks)
 {
 	const struct machine_config config = {
-		.nr_nodes = 2, .nr_cpus = THREADS, .node_pages = node_blocks * BLOCK_PAGES,
+		.nr_nodes = 2,
+		.nr_cpus = THREADS,
+		.node_pages = node_blocks * BLOCK_PAGES,
 		.threaded = true,
 	};
 	pthread_t threads[THREADS];

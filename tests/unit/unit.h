@@ -23,7 +23,9 @@ static struct snapshot before;
 
 /* Two nodes of 32 blocks and two CPUs, unless a test says otherwise. */
 static const struct machine_config ordinary __attribute__((unused)) = {
-	.nr_nodes = 2, .nr_cpus = 2, .node_pages = 32 * BLOCK_PAGES,
+	.nr_nodes = 2,
+	.nr_cpus = 2,
+	.node_pages = 32 * BLOCK_PAGES,
 };
 
 static inline void machine_sound(const char *file, int line)
@@ -81,7 +83,8 @@ static inline void load_blocks(unsigned int nr)
 	unsigned int i;
 
 	for (i = 0; i < nr; i++)
-		assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO | UM_THISNODE), 0);
+		assert_int_equal(
+			client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO | UM_THISNODE), 0);
 	client_free_all(&one);
 }
 

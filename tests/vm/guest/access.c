@@ -26,7 +26,7 @@
 
 #include <linux/io_uring.h>
 
-#define BYTES	(4 * PAGE)
+#define BYTES (4 * PAGE)
 
 static uint8_t *secret_memory, *ordinary;
 static struct secret secret, control;
@@ -47,8 +47,7 @@ static void other_process(void)
 		for (;;)
 			pause();
 	}
-	if (ptrace(PTRACE_ATTACH, victim, 0, 0) ||
-	    waitpid(victim, NULL, 0) != victim)
+	if (ptrace(PTRACE_ATTACH, victim, 0, 0) || waitpid(victim, NULL, 0) != victim)
 		die("ptrace attach");
 
 	errno = 0;
@@ -59,8 +58,8 @@ static void other_process(void)
 	ok_errno(errno ? -1 : 0, EIO, "PTRACE_PEEKDATA");
 	ok_errno(ptrace(PTRACE_POKEDATA, victim, ordinary + PAGE, word), 0,
 		 "control: PTRACE_POKEDATA of ordinary memory");
-	ok_errno(ptrace(PTRACE_POKEDATA, victim, secret_memory + PAGE, 1),
-		 EIO, "PTRACE_POKEDATA");
+	ok_errno(ptrace(PTRACE_POKEDATA, victim, secret_memory + PAGE, 1), EIO,
+		 "PTRACE_POKEDATA");
 
 	snprintf(path, sizeof(path), "/proc/%d/mem", victim);
 	fd = open(path, O_RDWR | O_CLOEXEC);
@@ -72,8 +71,8 @@ static void other_process(void)
 		 "read of /proc/PID/mem");
 	ok_errno(pwrite(fd, buf, sizeof(buf), (off_t)ordinary + PAGE), 0,
 		 "control: write to /proc/PID/mem, ordinary memory");
-	ok_errno(pwrite(fd, buf, sizeof(buf), (off_t)secret_memory + PAGE),
-		 EIO, "write to /proc/PID/mem");
+	ok_errno(pwrite(fd, buf, sizeof(buf), (off_t)secret_memory + PAGE), EIO,
+		 "write to /proc/PID/mem");
 	close(fd);
 
 	ok_errno(process_vm_readv(victim, &mine, 1, &his, 1, 0), 0,
@@ -108,22 +107,19 @@ static void direct_io(const char *disk)
 		die("%s", disk);
 	ok_errno(pwrite(fd, ordinary, PAGE, 0), 0,
 		 "control: O_DIRECT write from ordinary memory");
-	ok_errno(pwrite(fd, secret_memory, PAGE, 0), EFAULT,
-		 "O_DIRECT write from it");
+	ok_errno(pwrite(fd, secret_memory, PAGE, 0), EFAULT, "O_DIRECT write from it");
 	ok_errno(pread(fd, ordinary + 2 * PAGE, PAGE, 0), 0,
 		 "control: O_DIRECT read into ordinary memory");
 	ok(secret_at(ordinary + 2 * PAGE, &control),
 	   "control: and it is what was written");
 	ok_errno(pread(fd, secret_memory + 2 * PAGE, PAGE, 0), EFAULT,
 		 "O_DIRECT read into it");
-	ok(is_zero(secret_memory + 2 * PAGE, PAGE),
-	   "and nothing was written there");
+	ok(is_zero(secret_memory + 2 * PAGE, PAGE), "and nothing was written there");
 	close(fd);
 
 	if (pipe2(fds, O_CLOEXEC))
 		die("pipe");
-	ok_errno(vmsplice(fds[1], &iov, 1, 0), 0,
-		 "control: vmsplice of ordinary memory");
+	ok_errno(vmsplice(fds[1], &iov, 1, 0), 0, "control: vmsplice of ordinary memory");
 	iov.iov_base = secret_memory;
 	ok_errno(vmsplice(fds[1], &iov, 1, 0), EFAULT, "vmsplice");
 	close(fds[0]);
@@ -151,15 +147,12 @@ static void io_uring_buffers(void)
 
 	if (ring < 0)
 		die("io_uring_setup");
-	ok_errno(syscall(SYS_io_uring_register, ring,
-			 IORING_REGISTER_BUFFERS, &iov, 1), 0,
-		 "control: io_uring fixed buffer in ordinary memory");
-	syscall(SYS_io_uring_register, ring, IORING_UNREGISTER_BUFFERS, NULL,
-		0);
+	ok_errno(syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, &iov, 1),
+		 0, "control: io_uring fixed buffer in ordinary memory");
+	syscall(SYS_io_uring_register, ring, IORING_UNREGISTER_BUFFERS, NULL, 0);
 	iov.iov_base = secret_memory;
-	ok_errno(syscall(SYS_io_uring_register, ring,
-			 IORING_REGISTER_BUFFERS, &iov, 1), EFAULT,
-		 "io_uring fixed buffer");
+	ok_errno(syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, &iov, 1),
+		 EFAULT, "io_uring fixed buffer");
 	close(ring);
 }
 
@@ -227,8 +220,8 @@ static void core_dump(const char *when)
 	ok(status == 128 + SIGABRT, "%s: a process dies", when);
 	ok(file_has("/tmp/core", &control, &size),
 	   "%s: control: its core has the ordinary memory", when);
-	ok(size > 0 && !file_has("/tmp/core", &secret, &size),
-	   "%s: but not the secret", when);
+	ok(size > 0 && !file_has("/tmp/core", &secret, &size), "%s: but not the secret",
+	   when);
 	unlink("/tmp/core");
 }
 
@@ -250,8 +243,8 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		return 2;
 	secret_memory = fd < 0 ? NULL : map_shared(fd, BYTES);
-	ordinary = mmap(NULL, BYTES, PROT_READ | PROT_WRITE,
-			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ordinary = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			-1, 0);
 	if (!secret_memory || ordinary == MAP_FAILED)
 		die("memory");
 	touch(ordinary, BYTES);

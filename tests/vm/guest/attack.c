@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum { ANON, SECRETMEM, UNMAPPED, CREATED, NEVER, NR };
-#define PAGES	600	/* more than one block */
+#define PAGES 600 /* more than one block */
 
 int main(void)
 {
@@ -41,15 +41,14 @@ int main(void)
 	}
 	for (k = ANON; k <= CREATED; k++)
 		for (i = 0; i < PAGES; i++)
-			secret_write(p[k] + i * PAGE + i % 64 * SECRET_ALIGN,
-				     &s[k]);
+			secret_write(p[k] + i * PAGE + i % 64 * SECRET_ALIGN, &s[k]);
 
 	bytes = attack(s, NR, found);
 	note("%ld MiB of direct map read", bytes / (long)MIB);
 	direct_map_read(&map);
 	ok(bytes / 1024 >= meminfo("MemTotal"), "all RAM was looked at");
-	ok(found[ANON] >= PAGES,
-	   "control: found in ordinary memory (%ld times)", found[ANON]);
+	ok(found[ANON] >= PAGES, "control: found in ordinary memory (%ld times)",
+	   found[ANON]);
 	ok(found[NEVER] == 0, "a secret never written is not found");
 	ok(found[SECRETMEM] == 0, "not found in memfd_secret memory (%ld times)",
 	   found[SECRETMEM]);
@@ -60,8 +59,8 @@ int main(void)
 	for (k = ANON; k <= CREATED; k++) {
 		copies = 0;
 		for (i = 0; i < PAGES; i++)
-			copies += secret_at(p[k] + i * PAGE +
-					    i % 64 * SECRET_ALIGN, &s[k]);
+			copies +=
+				secret_at(p[k] + i * PAGE + i % 64 * SECRET_ALIGN, &s[k]);
 		ok(copies == PAGES, "kind %d: still there for its owner", k);
 	}
 
@@ -76,7 +75,7 @@ int main(void)
 	bytes = attack(s, NR, found);
 	ok(bytes / 1024 >= meminfo("MemTotal"), "all RAM was looked at again");
 	for (k = SECRETMEM; k <= CREATED; k++)
-		ok(found[k] == 0, "kind %d: not found after it was freed (%ld times)",
-		   k, found[k]);
+		ok(found[k] == 0, "kind %d: not found after it was freed (%ld times)", k,
+		   found[k]);
 	return finish();
 }

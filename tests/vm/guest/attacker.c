@@ -29,12 +29,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define CHUNK		(512 * 1024UL)
-#define MAX_PATTERNS	64
-#define MASK64		(SECRET_MASK * 0x0101010101010101ULL)
+#define CHUNK	     (512 * 1024UL)
+#define MAX_PATTERNS 64
+#define MASK64	     (SECRET_MASK * 0x0101010101010101ULL)
 
 static struct secret secrets[MAX_PATTERNS];
-static uint64_t first_word[MAX_PATTERNS];	/* masked */
+static uint64_t first_word[MAX_PATTERNS]; /* masked */
 static long found[MAX_PATTERNS];
 static long zero_pages, error_pages;
 static int nr_secrets;
@@ -48,8 +48,7 @@ static void parse(const char *hex)
 	if (nr_secrets == MAX_PATTERNS)
 		errx(2, "more than %d patterns", MAX_PATTERNS);
 	if (strlen(hex) != 2 * SECRET_BYTES)
-		errx(2, "not a pattern of %d hex digits: %s", 2 * SECRET_BYTES,
-		     hex);
+		errx(2, "not a pattern of %d hex digits: %s", 2 * SECRET_BYTES, hex);
 	for (i = 0; i < SECRET_BYTES; i++) {
 		if (sscanf(hex + 2 * i, "%2x", &byte) != 1)
 			errx(2, "not hexadecimal: %s", hex);
@@ -69,8 +68,7 @@ static void look(const uint8_t *page)
 		seen |= word;
 		word ^= MASK64;
 		for (k = 0; k < nr_secrets; k++)
-			if (word == first_word[k] &&
-			    secret_at(page + at, &secrets[k]))
+			if (word == first_word[k] && secret_at(page + at, &secrets[k]))
 				found[k]++;
 	}
 	if (!seen && is_zero(page, PAGE))
@@ -121,8 +119,7 @@ int main(int argc, char **argv)
 
 	for (i = 0; i < head.e_phnum; i++) {
 		/* The kernel's image is RAM too, seen at another address. */
-		if (seg[i].p_type != PT_LOAD ||
-		    seg[i].p_paddr == (Elf64_Addr)-1 ||
+		if (seg[i].p_type != PT_LOAD || seg[i].p_paddr == (Elf64_Addr)-1 ||
 		    seg[i].p_vaddr >= 0xffffffff80000000UL)
 			continue;
 		segments++;
@@ -135,8 +132,8 @@ int main(int argc, char **argv)
 		total += seg[i].p_filesz;
 	}
 	printf("segments %d of %d\nread_bytes %lu\nzero_pages %ld\n"
-	       "error_pages %ld\n", segments, head.e_phnum, total, zero_pages,
-	       error_pages);
+	       "error_pages %ld\n",
+	       segments, head.e_phnum, total, zero_pages, error_pages);
 	for (i = 0; i < nr_secrets; i++)
 		printf("found %d %ld\n", i, found[i]);
 	return total && !error_pages ? 0 : 1;

@@ -37,16 +37,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define OBJECTS		64
-#define OBJECT_BYTES	(4 * MIB)
-#define PAGES		(OBJECTS * OBJECT_BYTES / PAGE)
-#define LOOPS		10000000UL
+#define OBJECTS	     64
+#define OBJECT_BYTES (4 * MIB)
+#define PAGES	     (OBJECTS * OBJECT_BYTES / PAGE)
+#define LOOPS	     10000000UL
 
 static const char *const probes[] = {
-	"do_flush_tlb_all",		/* flush_tlb_all() */
-	"do_kernel_range_flush",	/* flush_tlb_kernel_range() */
-	"__cpa_flush_tlb",		/* set_memory_*(), some pages */
-	"__cpa_flush_all",		/* set_memory_*(), caches too */
+	"do_flush_tlb_all",	 /* flush_tlb_all() */
+	"do_kernel_range_flush", /* flush_tlb_kernel_range() */
+	"__cpa_flush_tlb",	 /* set_memory_*(), some pages */
+	"__cpa_flush_all",	 /* set_memory_*(), caches too */
 };
 
 static uint64_t tsc(void)
@@ -73,7 +73,8 @@ static void calibrate(void)
 	ns = now_ns() - ns;
 	count = tsc() - start;
 	printf("calibration_loop %lu\ncalibration_tsc %lu\n"
-	       "calibration_ns %lu\n", 2 * LOOPS, count, ns);
+	       "calibration_ns %lu\n",
+	       2 * LOOPS, count, ns);
 	/* Timer interrupts take a little; the clock's scale is a guess. */
 	if (count < 2 * LOOPS || count > 2 * LOOPS * 1.02) {
 		printf("error the time-stamp counter does not count instructions\n");
@@ -129,11 +130,15 @@ static double clear_cost(void)
 		unsigned long count = erms ? PAGE : PAGE / 8;
 
 		if (erms)
-			asm volatile("rep stosb" : "+D"(to), "+c"(count)
-				     : "a"(0) : "memory");
+			asm volatile("rep stosb"
+				     : "+D"(to), "+c"(count)
+				     : "a"(0)
+				     : "memory");
 		else
-			asm volatile("rep stosq" : "+D"(to), "+c"(count)
-				     : "a"(0) : "memory");
+			asm volatile("rep stosq"
+				     : "+D"(to), "+c"(count)
+				     : "a"(0)
+				     : "memory");
 	}
 	start = tsc() - start;
 	munmap(p, N * PAGE);
@@ -147,8 +152,7 @@ static void arm_probes(void)
 	int err;
 
 	for (i = 0; i < ARRAY_SIZE(probes); i++) {
-		snprintf(line, sizeof(line), "p:flushes/%s %s", probes[i],
-			 probes[i]);
+		snprintf(line, sizeof(line), "p:flushes/%s %s", probes[i], probes[i]);
 		err = file_write(TRACEFS "kprobe_events", line);
 		if (!i || !err) {
 			errno = -err;
@@ -183,8 +187,8 @@ static long flushes(void)
 
 static void print_map(const char *when, const struct direct_map *m)
 {
-	printf("%s.4k %ld\n%s.2m %ld\n%s.1g %ld\n", when, m->kb4, when,
-	       m->kb2m, when, m->kb1g);
+	printf("%s.4k %ld\n%s.2m %ld\n%s.1g %ld\n", when, m->kb4, when, m->kb2m, when,
+	       m->kb1g);
 }
 
 int main(int argc, char **argv)
@@ -215,8 +219,8 @@ int main(int argc, char **argv)
 	}
 	secret_new(&secret);
 	secret_new(&control);
-	ordinary = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ordinary = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
 	if (ordinary == MAP_FAILED)
 		fail("mmap");
 	secret_write(ordinary, &control);
@@ -227,8 +231,7 @@ int main(int argc, char **argv)
 
 	number = counting ? flushes() : 0;
 	for (i = 0; i < OBJECTS; i++) {
-		fd[i] = unmapped ? um_create(OBJECT_BYTES, 0,
-					     UNMAPPED_ANY_NODE)
+		fd[i] = unmapped ? um_create(OBJECT_BYTES, 0, UNMAPPED_ANY_NODE)
 				 : secretmem_open(OBJECT_BYTES);
 		if (fd[i] < 0)
 			fail("object");
@@ -254,8 +257,7 @@ int main(int argc, char **argv)
 		both[1] = control;
 		if (attack(both, 2, found) < 0)
 			fail("attacker");
-		printf("secret_found %ld\ncontrol_found %ld\n", found[0],
-		       found[1]);
+		printf("secret_found %ld\ncontrol_found %ld\n", found[0], found[1]);
 	}
 	for (i = 0; i < OBJECTS; i++)
 		for (at = 0; at < OBJECT_BYTES; at += PAGE)
@@ -281,15 +283,13 @@ int main(int argc, char **argv)
 	print_map("after", &after);
 	if (unmapped && um_stat("pages_owned"))
 		fail("memory is still owned after the shrink");
-	printf("splits.2m %ld\nsplits.1g %ld\n",
-	       after.splits2m - before.splits2m,
+	printf("splits.2m %ld\nsplits.1g %ld\n", after.splits2m - before.splits2m,
 	       after.splits1g - before.splits1g);
 	if (counting) {
 		printf("flushes %ld\n", flushed);
 	} else {
-		printf("touch %.0f\nfree %.0f\nclear %.0f\n",
-		       (double)touch_cost / PAGES, (double)free_cost / PAGES,
-		       clear);
+		printf("touch %.0f\nfree %.0f\nclear %.0f\n", (double)touch_cost / PAGES,
+		       (double)free_cost / PAGES, clear);
 	}
 	printf("complete 1\n");
 	return 0;

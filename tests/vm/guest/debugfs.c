@@ -14,18 +14,29 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BYTES	(128 * MIB)
-#define ORDERS	10	/* 0 to 9 */
+#define BYTES  (128 * MIB)
+#define ORDERS 10 /* 0 to 9 */
 
 static const char *const keys[] = {
-	"refills", "flushes", "splits_2m", "splits_1g", "heals_2m",
-	"heals_1g", "blocks_taken", "blocks_released", "pieces_taken",
-	"pages_released", "failures", "quarantined",
+	"refills",
+	"flushes",
+	"splits_2m",
+	"splits_1g",
+	"heals_2m",
+	"heals_1g",
+	"blocks_taken",
+	"blocks_released",
+	"pieces_taken",
+	"pages_released",
+	"failures",
+	"quarantined",
 	/* The rest are levels, not counters. */
-	"pages_owned", "pages_free", "pages_allocated",
+	"pages_owned",
+	"pages_free",
+	"pages_allocated",
 };
 
-#define NR_COUNTERS	12
+#define NR_COUNTERS 12
 
 struct stats {
 	long value[ARRAY_SIZE(keys)];
@@ -82,8 +93,8 @@ static bool stats_read(struct stats *s)
 }
 
 struct page_types {
-	long order, per_block;		/* of the head */
-	long free_pages;		/* sum over nodes and orders */
+	long order, per_block; /* of the head */
+	long free_pages;       /* sum over nodes and orders */
 	long whole, partial, full, fallback;
 	int nodes, block_nodes;
 };
@@ -104,9 +115,8 @@ static void page_types_read(struct page_types *t)
 		sscanf(line, "Pages per block: %ld", &t->per_block);
 		if (!strncmp(line, "Number of blocks", 16))
 			blocks = true;
-		if (blocks &&
-		    sscanf(line, "Node %d, %ld %ld %ld %ld", &node, count,
-			   count + 1, count + 2, count + 3) == 5) {
+		if (blocks && sscanf(line, "Node %d, %ld %ld %ld %ld", &node, count,
+				     count + 1, count + 2, count + 3) == 5) {
 			t->block_nodes++;
 			t->whole += count[0];
 			t->partial += count[1];
@@ -114,12 +124,10 @@ static void page_types_read(struct page_types *t)
 			t->fallback += count[3];
 			continue;
 		}
-		if (blocks || sscanf(line, "Node %d, type Unmapped%n", &node,
-				     &at) != 1)
+		if (blocks || sscanf(line, "Node %d, type Unmapped%n", &node, &at) != 1)
 			continue;
 		for (order = 0; order < ORDERS; order++, at += used)
-			if (sscanf(line + at, "%ld%n", &count[order],
-				   &used) != 1)
+			if (sscanf(line + at, "%ld%n", &count[order], &used) != 1)
 				break;
 		if (order == ORDERS) {
 			t->nodes++;
@@ -140,23 +148,22 @@ static void consistent(const char *when)
 	page_types_read(&t);
 	owned = get(&s, "pages_owned");
 	ok(owned == get(&s, "pages_free") + get(&s, "pages_allocated"),
-	   "%s: owned %ld = free %ld + allocated %ld", when, owned,
-	   get(&s, "pages_free"), get(&s, "pages_allocated"));
-	ok(owned == 512 * (get(&s, "blocks_taken") -
-			   get(&s, "blocks_released")),
+	   "%s: owned %ld = free %ld + allocated %ld", when, owned, get(&s, "pages_free"),
+	   get(&s, "pages_allocated"));
+	ok(owned == 512 * (get(&s, "blocks_taken") - get(&s, "blocks_released")),
 	   "%s: owned pages are those of blocks taken, not released", when);
-	ok(t.order == 9 && t.per_block == 512 && t.nodes == 1 &&
-	   t.block_nodes == 1, "%s: form of pagetypeinfo", when);
+	ok(t.order == 9 && t.per_block == 512 && t.nodes == 1 && t.block_nodes == 1,
+	   "%s: form of pagetypeinfo", when);
 	/* The one CPU may keep up to a word of pages in its magazine. */
 	ok(t.free_pages <= get(&s, "pages_free") &&
-	   t.free_pages + 64 >= get(&s, "pages_free"),
-	   "%s: free per order, and magazines, sum up to pages_free (%ld, %ld)",
-	   when, t.free_pages, get(&s, "pages_free"));
+		   t.free_pages + 64 >= get(&s, "pages_free"),
+	   "%s: free per order, and magazines, sum up to pages_free (%ld, %ld)", when,
+	   t.free_pages, get(&s, "pages_free"));
 	ok(t.fallback == 0 && 512 * (t.whole + t.partial + t.full) == owned,
-	   "%s: blocks whole %ld, partial %ld, full %ld hold what is owned",
-	   when, t.whole, t.partial, t.full);
+	   "%s: blocks whole %ld, partial %ld, full %ld hold what is owned", when,
+	   t.whole, t.partial, t.full);
 	ok(512 * t.whole <= get(&s, "pages_free") &&
-	   512 * t.full <= get(&s, "pages_allocated"),
+		   512 * t.full <= get(&s, "pages_allocated"),
 	   "%s: whole blocks are free, full ones are not", when);
 }
 
@@ -171,7 +178,9 @@ static void bad_shrink(const char *text)
 int main(void)
 {
 	static const char *const files[] = {
-		"stats", "pagetypeinfo", "shrink",
+		"stats",
+		"pagetypeinfo",
+		"shrink",
 	};
 	struct stats before, after;
 	long free_kb, used_kb;
@@ -185,8 +194,8 @@ int main(void)
 		char path[80];
 
 		snprintf(path, sizeof(path), DEBUGFS "%s", files[i]);
-		ok(!stat(path, &st) && !(st.st_mode & 077),
-		   "%s is there, for root only", files[i]);
+		ok(!stat(path, &st) && !(st.st_mode & 077), "%s is there, for root only",
+		   files[i]);
 	}
 	short_page_lists();
 	if (um_shrink())
@@ -207,13 +216,13 @@ int main(void)
 	   "in use: as many allocated as touched");
 	used_kb = free_kb - meminfo("MemFree");
 	ok(labs(used_kb - get(&after, "pages_owned") * 4) < 8 * 1024,
-	   "in use: MemFree is less by what is owned (%ld kB of %ld)",
-	   used_kb, get(&after, "pages_owned") * 4);
+	   "in use: MemFree is less by what is owned (%ld kB of %ld)", used_kb,
+	   get(&after, "pages_owned") * 4);
 	for (i = 0; i < NR_COUNTERS; i++)
 		grows &= after.value[i] >= before.value[i];
 	ok(grows, "no counter goes back");
 	ok(get(&after, "refills") > get(&before, "refills") &&
-	   get(&after, "flushes") > get(&before, "flushes"),
+		   get(&after, "flushes") > get(&before, "flushes"),
 	   "refills and flushes are counted");
 
 	munmap(p, BYTES);
@@ -227,16 +236,15 @@ int main(void)
 		die("shrink 512");
 	stats_read(&after);
 	used_kb = get(&before, "pages_owned") - get(&after, "pages_owned");
-	ok(used_kb >= 512 && used_kb <= 1024,
-	   "shrink 512: that much is given back (%ld)", used_kb);
-	ok(get(&after, "pages_released") - get(&before, "pages_released") ==
-	   used_kb, "shrink 512: and counted as released");
+	ok(used_kb >= 512 && used_kb <= 1024, "shrink 512: that much is given back (%ld)",
+	   used_kb);
+	ok(get(&after, "pages_released") - get(&before, "pages_released") == used_kb,
+	   "shrink 512: and counted as released");
 	consistent("after shrink 512");
 	ok(file_write(DEBUGFS "shrink", "all\n") == 0, "shrink all");
 	consistent("after shrink all");
 	ok(um_stat("pages_owned") == 0, "shrink all: nothing is owned");
-	ok(meminfo("MemFree") > free_kb - 8 * 1024,
-	   "shrink all: free memory is back");
+	ok(meminfo("MemFree") > free_kb - 8 * 1024, "shrink all: free memory is back");
 	bad_shrink("some");
 	bad_shrink("-1");
 	bad_shrink("12x");

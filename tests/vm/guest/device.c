@@ -42,11 +42,11 @@ static void expect(const char *what, int want, struct unmapped_create arg)
 		close(fd);
 }
 
-#define EXPECT(what, want, ...)						\
-	do {								\
-		struct unmapped_create c = good();			\
-		__VA_ARGS__;						\
-		expect(what, want, c);					\
+#define EXPECT(what, want, ...) \
+	do { \
+		struct unmapped_create c = good(); \
+		__VA_ARGS__; \
+		expect(what, want, c); \
 	} while (0)
 
 static void bad_ioctls(void)
@@ -59,29 +59,26 @@ static void bad_ioctls(void)
 	long ret;
 
 	big.c.argsz = sizeof(big);
-	ok_errno(ioctl(dev, _IO(UNMAPPED_IOC_MAGIC, 1), &big), ENOTTY,
-		 "ioctl number 1");
+	ok_errno(ioctl(dev, _IO(UNMAPPED_IOC_MAGIC, 1), &big), ENOTTY, "ioctl number 1");
 	ok_errno(ioctl(dev, _IO(UNMAPPED_IOC_MAGIC, 255), &big), ENOTTY,
 		 "ioctl number 255");
 	ok_errno(ioctl(dev, _IO(UNMAPPED_IOC_MAGIC ^ 1, 0), &big), ENOTTY,
 		 "ioctl of another driver");
-	ok_errno(ioctl(dev, _IOW(UNMAPPED_IOC_MAGIC, 0,
-				 struct unmapped_create), &big), ENOTTY,
-		 "ioctl number 0 with a size and a direction");
+	ok_errno(ioctl(dev, _IOW(UNMAPPED_IOC_MAGIC, 0, struct unmapped_create), &big),
+		 ENOTTY, "ioctl number 0 with a size and a direction");
 	ok_errno(ioctl(dev, 0, NULL), ENOTTY, "ioctl 0");
 
-	ok_errno(ioctl(dev, UNMAPPED_IOC_CREATE, NULL), EFAULT,
-		 "CREATE, NULL");
-	edge = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ok_errno(ioctl(dev, UNMAPPED_IOC_CREATE, NULL), EFAULT, "CREATE, NULL");
+	edge = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		    -1, 0);
 	if (edge == MAP_FAILED || munmap(edge + PAGE, PAGE))
 		die("two pages, one of them absent");
 	memcpy(edge + PAGE - 8, &big, 8);
 	ok_errno(ioctl(dev, UNMAPPED_IOC_CREATE, edge + PAGE - 8), EFAULT,
 		 "CREATE, readable for 8 bytes only");
 	memcpy(edge + PAGE - sizeof(big.c), &big.c, sizeof(big.c));
-	ok_errno(ioctl(dev, UNMAPPED_IOC_CREATE, edge + PAGE - sizeof(big.c)),
-		 EFAULT, "CREATE, the part past the end can't be read");
+	ok_errno(ioctl(dev, UNMAPPED_IOC_CREATE, edge + PAGE - sizeof(big.c)), EFAULT,
+		 "CREATE, the part past the end can't be read");
 
 	EXPECT("good", 0, (void)c);
 	EXPECT("argsz 0", EINVAL, c.argsz = 0);
@@ -106,8 +103,7 @@ static void bad_ioctls(void)
 	EXPECT("0 bytes", EINVAL, c.bytes = 0);
 	EXPECT("1 byte", EINVAL, c.bytes = 1);
 	EXPECT("a page and a byte", EINVAL, c.bytes = PAGE + 1);
-	EXPECT("one page too large", EFBIG,
-	       c.bytes = UNMAPPED_MAX_BYTES + PAGE);
+	EXPECT("one page too large", EFBIG, c.bytes = UNMAPPED_MAX_BYTES + PAGE);
 	EXPECT("largest multiple of a page", EFBIG, c.bytes = -PAGE);
 	EXPECT("largest object", 0, c.bytes = UNMAPPED_MAX_BYTES);
 	EXPECT("node -2", ENODEV, c.node = -2);
@@ -119,17 +115,15 @@ static void bad_ioctls(void)
 	EXPECT("node 0", 0, c.node = 0);
 
 	/* Of two mistakes the one listed first is told. */
-	EXPECT("short argsz before flag", EINVAL, c.argsz = 8,
-	       c.flags = 1U << 9);
+	EXPECT("short argsz before flag", EINVAL, c.argsz = 8, c.flags = 1U << 9);
 	big.c.flags = 1U << 9;
 	ok_errno(ioctl(dev, UNMAPPED_IOC_CREATE, &big), E2BIG,
 		 "CREATE, unknown bytes before flag");
-	EXPECT("flag before reserved", EOPNOTSUPP, c.flags = 1U << 9,
-	       c.reserved = 1);
+	EXPECT("flag before reserved", EOPNOTSUPP, c.flags = 1U << 9, c.reserved = 1);
 	EXPECT("reserved before bytes", EBADMSG, c.reserved = 1, c.bytes = 1);
 	EXPECT("bytes before node", EINVAL, c.bytes = 1, c.node = -2);
-	EXPECT("too large before node", EFBIG,
-	       c.bytes = UNMAPPED_MAX_BYTES + PAGE, c.node = -2);
+	EXPECT("too large before node", EFBIG, c.bytes = UNMAPPED_MAX_BYTES + PAGE,
+	       c.node = -2);
 	munmap(edge, PAGE);
 }
 
@@ -168,41 +162,36 @@ static void bad_mappings(void)
 
 		if (fd < 0)
 			die("%s object", kind);
-		ok_errno(try_map(PAGE, rw, MAP_SHARED, fd, 0), 0,
-			 "%s: shared mapping", kind);
+		ok_errno(try_map(PAGE, rw, MAP_SHARED, fd, 0), 0, "%s: shared mapping",
+			 kind);
 		ok_errno(try_map(PAGE, PROT_READ, MAP_SHARED, fd, 0), 0,
 			 "%s: read-only mapping", kind);
 		ok_errno(try_map(PAGE, rw, MAP_PRIVATE, fd, 0), EINVAL,
 			 "%s: private mapping", kind);
 		ok_errno(try_map(PAGE, PROT_READ, MAP_PRIVATE, fd, 0), EINVAL,
 			 "%s: private read-only mapping", kind);
-		ok_errno(try_map(PAGE, rw | PROT_EXEC, MAP_SHARED, fd, 0),
-			 EPERM, "%s: executable mapping", kind);
-		ok_errno(try_map(PAGE, rw, MAP_SHARED, fd,
-				 UNMAPPED_MAX_BYTES), EOVERFLOW,
+		ok_errno(try_map(PAGE, rw | PROT_EXEC, MAP_SHARED, fd, 0), EPERM,
+			 "%s: executable mapping", kind);
+		ok_errno(try_map(PAGE, rw, MAP_SHARED, fd, UNMAPPED_MAX_BYTES), EOVERFLOW,
 			 "%s: offset past the largest object", kind);
-		ok_errno(try_map(2 * PAGE, rw, MAP_SHARED, fd,
-				 UNMAPPED_MAX_BYTES - PAGE), EOVERFLOW,
-			 "%s: end past the largest object", kind);
+		ok_errno(try_map(2 * PAGE, rw, MAP_SHARED, fd, UNMAPPED_MAX_BYTES - PAGE),
+			 EOVERFLOW, "%s: end past the largest object", kind);
 		ok_errno(try_map(PAGE, rw, MAP_SHARED, fd, 123), EINVAL,
 			 "%s: offset within a page", kind);
-		ok_errno(try_map(0, rw, MAP_SHARED, fd, 0), EINVAL,
-			 "%s: empty mapping", kind);
+		ok_errno(try_map(0, rw, MAP_SHARED, fd, 0), EINVAL, "%s: empty mapping",
+			 kind);
 		ok(read(fd, &byte, 1) < 0, "%s: read() is refused", kind);
 		ok(write(fd, "x", 1) < 0, "%s: write() is refused", kind);
 	}
-	ok_errno(try_map(4 * PAGE, rw, MAP_SHARED, fixed, 0), 0,
-		 "fixed: all of it");
+	ok_errno(try_map(4 * PAGE, rw, MAP_SHARED, fixed, 0), 0, "fixed: all of it");
 	ok_errno(try_map(5 * PAGE, rw, MAP_SHARED, fixed, 0), ENXIO,
 		 "fixed: a page too many");
 	ok_errno(try_map(PAGE, rw, MAP_SHARED, fixed, 4 * PAGE), ENXIO,
 		 "fixed: just past the end");
 	ok_errno(try_map(2 * PAGE, rw, MAP_SHARED, fixed, 3 * PAGE), ENXIO,
 		 "fixed: across the end");
-	ok_errno(try_map(PAGE, rw, MAP_SHARED, fixed, 3 * PAGE), 0,
-		 "fixed: last page");
-	ok_errno(try_map(PAGE, rw, MAP_SHARED, open_fd,
-			 UNMAPPED_MAX_BYTES - PAGE), 0,
+	ok_errno(try_map(PAGE, rw, MAP_SHARED, fixed, 3 * PAGE), 0, "fixed: last page");
+	ok_errno(try_map(PAGE, rw, MAP_SHARED, open_fd, UNMAPPED_MAX_BYTES - PAGE), 0,
 		 "open: last possible page");
 	ro = open(DEVICE, O_RDONLY | O_CLOEXEC);
 	if (ro < 0)
@@ -244,23 +233,20 @@ static void semantics(void)
 
 	munmap(a + 5 * PAGE, PAGE);
 	ok(raises(a + 5 * PAGE, false, SIGSEGV), "partial unmap");
-	ok(a[4 * PAGE] == 0x5c && a[6 * PAGE] == 0x5c,
-	   "its neighbours keep their data");
-	b = mmap(a + 5 * PAGE, PAGE, PROT_READ | PROT_WRITE,
-		 MAP_SHARED | MAP_FIXED, fd, 5 * PAGE);
+	ok(a[4 * PAGE] == 0x5c && a[6 * PAGE] == 0x5c, "its neighbours keep their data");
+	b = mmap(a + 5 * PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+		 5 * PAGE);
 	ok(b == a + 5 * PAGE && b[0] == 0x5c && b[PAGE - 1] == 0x5c,
 	   "mapped again, the data is there");
 
 	moved = mremap(a, n, n, MREMAP_MAYMOVE | MREMAP_FIXED,
-		       mmap(NULL, n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
-			    -1, 0));
+		       mmap(NULL, n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	if (moved == MAP_FAILED) {
 		/* Two mappings in one range can't be moved in one step. */
 		ok(errno == EFAULT, "mremap of two mappings: EFAULT");
-		moved = mremap(a, 5 * PAGE, 5 * PAGE,
-			       MREMAP_MAYMOVE | MREMAP_FIXED,
-			       mmap(NULL, n, PROT_NONE,
-				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+		moved = mremap(a, 5 * PAGE, 5 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+			       mmap(NULL, n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+				    0));
 	}
 	ok(moved != MAP_FAILED && moved[0] == 0x5c && moved[PAGE] == 0x5c,
 	   "moved with mremap, the data is there");
@@ -268,12 +254,11 @@ static void semantics(void)
 		die("mremap");
 	munmap(a + 5 * PAGE, n - 5 * PAGE);
 	a = moved;
-	ok(!mprotect(a, PAGE, PROT_READ) && raises(a, true, SIGSEGV) &&
-	   a[0] == 0x5c, "mprotect to read-only");
+	ok(!mprotect(a, PAGE, PROT_READ) && raises(a, true, SIGSEGV) && a[0] == 0x5c,
+	   "mprotect to read-only");
 	ok(!mprotect(a, PAGE, PROT_NONE) && raises(a, false, SIGSEGV),
 	   "mprotect to none");
-	ok(!mprotect(a, PAGE, PROT_READ | PROT_WRITE) && a[0] == 0x5c,
-	   "mprotect back");
+	ok(!mprotect(a, PAGE, PROT_READ | PROT_WRITE) && a[0] == 0x5c, "mprotect back");
 	ok_errno(mprotect(a, PAGE, PROT_READ | PROT_EXEC), EACCES,
 		 "mprotect to executable");
 	for (i = 0, bad = 0; i < 2; i++) {
@@ -317,7 +302,7 @@ static void fixed_objects(void)
 	} else {
 		p = q;
 		ok(raises(p + 2 * PAGE, false, SIGBUS) &&
-		   raises(p + 3 * PAGE, true, SIGBUS),
+			   raises(p + 3 * PAGE, true, SIGBUS),
 		   "fixed: past the end SIGBUS");
 	}
 	dup_fd = dup(fd);
@@ -365,8 +350,10 @@ static void processes(void)
 	char byte = 0;
 	struct iovec iov = { &byte, 1 };
 	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = &control, .msg_controllen = sizeof(control),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
 	};
 	uint8_t *p = map_shared(fd, PAGE), *q;
 	pid_t pid;
@@ -413,12 +400,11 @@ static void processes(void)
 	close(pair[1]);
 }
 
-#define LIMIT_PAGES	64
+#define LIMIT_PAGES 64
 
 static int fits(unsigned long pages, bool create)
 {
-	int fd = create ? um_create(pages * PAGE, 0, UNMAPPED_ANY_NODE)
-			: um_open();
+	int fd = create ? um_create(pages * PAGE, 0, UNMAPPED_ANY_NODE) : um_open();
 	uint8_t *p;
 	int err;
 
@@ -437,9 +423,7 @@ static int fits(unsigned long pages, bool create)
 /* The limit holds for this user, whose processes start with nothing locked. */
 static int limited(void *arg)
 {
-	const struct rlimit limit = {
-		LIMIT_PAGES * PAGE, LIMIT_PAGES * PAGE
-	};
+	const struct rlimit limit = { LIMIT_PAGES * PAGE, LIMIT_PAGES * PAGE };
 	int fd, fd2, i, bad = 0;
 	uint8_t *p;
 
@@ -517,8 +501,7 @@ int main(int argc, char **argv)
 	fixed_objects();
 	clean_reuse();
 	processes();
-	ok(in_child(unlimited_root, NULL) == 0,
-	   "CAP_IPC_LOCK: no limit applies");
+	ok(in_child(unlimited_root, NULL) == 0, "CAP_IPC_LOCK: no limit applies");
 	close(dev);
 	ok(um_stat("pages_allocated") == 0, "nothing is allocated at the end");
 	return finish();

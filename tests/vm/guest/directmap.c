@@ -9,8 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define BYTES	(64 * MIB)
-#define ROUNDS	3
+#define BYTES  (64 * MIB)
+#define ROUNDS 3
 
 int main(void)
 {
@@ -36,30 +36,25 @@ int main(void)
 		direct_map_note("in use", &now);
 		ok(um_stat("pages_allocated") == BYTES / PAGE,
 		   "round %d: all pages are allocated", round);
-		ok(now.splits2m == start.splits2m, "round %d: no 2M split",
-		   round);
+		ok(now.splits2m == start.splits2m, "round %d: no 2M split", round);
 		ok(direct_map_same(&start, &now),
 		   "round %d: DirectMap is unchanged in use", round);
 		refills = um_stat("refills") - refills;
 		flushes = um_stat("flushes") - flushes;
 		taken = um_stat("blocks_taken") - taken;
-		note("%ld refills of %ld blocks, %ld flushes", refills, taken,
-		     flushes);
-		ok(taken >= (long)(BYTES / BLOCK), "round %d: whole blocks",
-		   round);
+		note("%ld refills of %ld blocks, %ld flushes", refills, taken, flushes);
+		ok(taken >= (long)(BYTES / BLOCK), "round %d: whole blocks", round);
 		ok(refills > 0 && refills < taken && flushes <= refills,
 		   "round %d: several blocks a refill, one flush each", round);
 		munmap(p, BYTES);
 		close(fd);
-		ok(um_stat("pages_allocated") == 0, "round %d: all freed",
-		   round);
+		ok(um_stat("pages_allocated") == 0, "round %d: all freed", round);
 		if (um_shrink())
 			die("shrink");
-		ok(um_stat_becomes("pages_owned", 0, 5),
-		   "round %d: all given back", round);
+		ok(um_stat_becomes("pages_owned", 0, 5), "round %d: all given back",
+		   round);
 		direct_map_read(&now);
-		ok(direct_map_same(&start, &now) &&
-		   now.splits2m == start.splits2m,
+		ok(direct_map_same(&start, &now) && now.splits2m == start.splits2m,
 		   "round %d: DirectMap is what it was", round);
 	}
 	direct_map_note("end", &now);

@@ -23,9 +23,9 @@
 
 #include <linux/io_uring.h>
 
-#define BYTES		(32 * MIB)
-#define PFN_MASK	((1ULL << 55) - 1)
-#define MAX_BLOCKS	16384
+#define BYTES	   (32 * MIB)
+#define PFN_MASK   ((1ULL << 55) - 1)
+#define MAX_BLOCKS 16384
 
 /* Free pages of order 9 and more, but for the DMA zone, which is held back. */
 static long whole_blocks(void)
@@ -41,8 +41,7 @@ static long whole_blocks(void)
 		if (sscanf(line, "Node %*d, zone %31s%n", zone, &at) != 1 ||
 		    !strcmp(zone, "DMA"))
 			continue;
-		for (order = 0;
-		     sscanf(line + at, "%ld%n", &count, &used) == 1;
+		for (order = 0; sscanf(line + at, "%ld%n", &count, &used) == 1;
 		     order++, at += used)
 			if (order >= 9)
 				sum += count << (order - 9);
@@ -75,24 +74,22 @@ static long fragment(void)
 	map = malloc(pages * sizeof(*map));
 	fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	if (!map || fd < 0 ||
-	    pread(fd, map, pages * sizeof(*map),
-		  (uintptr_t)p / PAGE * sizeof(*map)) !=
+	    pread(fd, map, pages * sizeof(*map), (uintptr_t)p / PAGE * sizeof(*map)) !=
 		    (ssize_t)(pages * sizeof(*map)))
 		die("pagemap");
 	close(fd);
 	for (i = 0; i < pages; i++) {
 		uint64_t block = (map[i] & PFN_MASK) / 512;
 
-		if (!block || block >= sizeof(seen) || seen[block] ||
-		    nr == MAX_BLOCKS)
+		if (!block || block >= sizeof(seen) || seen[block] || nr == MAX_BLOCKS)
 			continue;
 		seen[block] = 1;
 		pin[nr].iov_base = p + i * PAGE;
 		pin[nr++].iov_len = PAGE;
 	}
 	ring = syscall(SYS_io_uring_setup, 4, &params);
-	if (ring < 0 || syscall(SYS_io_uring_register, ring,
-				IORING_REGISTER_BUFFERS, pin, nr))
+	if (ring < 0 ||
+	    syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, pin, nr))
 		die("pinning %d pages", nr);
 	/* The gaps between pinned pages. */
 	for (i = 0; i <= (size_t)nr; i++) {
@@ -173,22 +170,20 @@ int main(void)
 		   "round %d: as many as the kernel counts", round);
 		healed = um_stat("heals_2m") - heals;
 		ok(now.kb4 - start.kb4 == (splits - healed) * 2048,
-		   "round %d: DirectMap4k is more by what is not yet healed",
-		   round);
+		   "round %d: DirectMap4k is more by what is not yet healed", round);
 		munmap(p, BYTES);
 		close(fd);
 		if (um_shrink())
 			die("shrink");
-		ok(um_stat_becomes("pages_owned", 0, 5),
-		   "round %d: all given back", round);
+		ok(um_stat_becomes("pages_owned", 0, 5), "round %d: all given back",
+		   round);
 		healed = um_stat("heals_2m") - heals;
-		ok(healed == splits,
-		   "round %d: each split is healed (%ld of %ld)", round,
+		ok(healed == splits, "round %d: each split is healed (%ld of %ld)", round,
 		   healed, splits);
 		direct_map_read(&now);
 		direct_map_note("after", &now);
-		ok(direct_map_same(&start, &now),
-		   "round %d: DirectMap is what it was", round);
+		ok(direct_map_same(&start, &now), "round %d: DirectMap is what it was",
+		   round);
 	}
 	ok(um_stat("quarantined") == 0, "nothing in quarantine");
 	return finish();

@@ -50,8 +50,7 @@ bool ok_errno(long got, int want, const char *fmt, ...)
 	char tail[120];
 	va_list ap;
 
-	snprintf(tail, sizeof(tail), ": %s",
-		 want ? strerrorname_np(want) : "succeeds");
+	snprintf(tail, sizeof(tail), ": %s", want ? strerrorname_np(want) : "succeeds");
 	if (err != want) {
 		size_t used = strlen(tail);
 
@@ -119,11 +118,9 @@ long file_value(const char *path, const char *key)
 	if (!f)
 		return -1;
 	while (fgets(line, sizeof(line), f)) {
-		if (strncmp(line, key, len) ||
-		    !strchr(" \t:", line[len]))
+		if (strncmp(line, key, len) || !strchr(" \t:", line[len]))
 			continue;
-		value = strtol(line + len + strspn(line + len, ": \t"), NULL,
-			       10);
+		value = strtol(line + len + strspn(line + len, ": \t"), NULL, 10);
 		break;
 	}
 	fclose(f);
@@ -191,8 +188,7 @@ int um_shrink(void)
 
 void short_page_lists(void)
 {
-	int err = file_write("/proc/sys/vm/percpu_pagelist_high_fraction",
-			     "100000");
+	int err = file_write("/proc/sys/vm/percpu_pagelist_high_fraction", "100000");
 
 	errno = -err;
 	if (err)
@@ -206,12 +202,11 @@ void direct_map_read(struct direct_map *map)
 	map->kb1g = meminfo("DirectMap1G");
 	map->splits2m = vmstat("direct_map_level2_splits");
 	map->splits1g = vmstat("direct_map_level3_splits");
-	if (map->kb4 < 0 || map->kb2m < 0 || map->splits2m < 0 ||
-	    map->splits1g < 0) {
+	if (map->kb4 < 0 || map->kb2m < 0 || map->splits2m < 0 || map->splits1g < 0) {
 		errno = ENOENT;
 		die("counters of the direct map");
 	}
-	if (map->kb1g < 0)	/* a CPU without 1 GiB pages */
+	if (map->kb1g < 0) /* a CPU without 1 GiB pages */
 		map->kb1g = 0;
 }
 
@@ -222,9 +217,8 @@ bool direct_map_same(const struct direct_map *a, const struct direct_map *b)
 
 void direct_map_note(const char *when, const struct direct_map *map)
 {
-	note("%s: DirectMap 4k %ld, 2M %ld, 1G %ld kB; splits 2M %ld, 1G %ld",
-	     when, map->kb4, map->kb2m, map->kb1g, map->splits2m,
-	     map->splits1g);
+	note("%s: DirectMap 4k %ld, 2M %ld, 1G %ld kB; splits 2M %ld, 1G %ld", when,
+	     map->kb4, map->kb2m, map->kb1g, map->splits2m, map->splits1g);
 }
 
 int um_open(void)
@@ -383,8 +377,7 @@ long attack(const struct secret *s, int nr, long *found)
 	close(fds[1]);
 	f = fdopen(fds[0], "r");
 	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "found %ld %ld", &number, &times) == 2 &&
-		    number < nr)
+		if (sscanf(line, "found %ld %ld", &number, &times) == 2 && number < nr)
 			found[number] = times;
 		else
 			sscanf(line, "read_bytes %ld", &bytes);
@@ -409,8 +402,7 @@ int in_child(int (*fn)(void *arg), void *arg)
 		_exit(fn(arg));
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	return WIFEXITED(status) ? WEXITSTATUS(status)
-				 : 128 + WTERMSIG(status);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 uint64_t now_ns(void)

@@ -18,42 +18,40 @@
 
 #include <linux/unmapped.h>
 
-#define PAGE		4096UL
-#define BLOCK		(512 * PAGE)
-#define MIB		(1UL << 20)
-#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define PAGE	      4096UL
+#define BLOCK	      (512 * PAGE)
+#define MIB	      (1UL << 20)
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-#define SECRET_BYTES	32
-#define SECRET_MASK	0xa5
-#define SECRET_ALIGN	64	/* the attacker looks at such offsets only */
+#define SECRET_BYTES 32
+#define SECRET_MASK  0xa5
+#define SECRET_ALIGN 64 /* the attacker looks at such offsets only */
 
-#define DEVICE		"/dev/unmapped"
-#define DEBUGFS		"/sys/kernel/debug/unmapped/"
-#define TRACEFS		"/sys/kernel/tracing/"
+#define DEVICE	"/dev/unmapped"
+#define DEBUGFS "/sys/kernel/debug/unmapped/"
+#define TRACEFS "/sys/kernel/tracing/"
 
 /* TAP: each point is counted; finish() prints the plan, gives the exit code. */
-bool ok(bool good, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+bool ok(bool good, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int finish(void);
 /* Prints a failed point with errno and ends the program. */
-void die(const char *fmt, ...)
-	__attribute__((format(printf, 1, 2), noreturn));
+void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 /* A point that says which errno came: @got is a return value of -1 or not. */
 bool ok_errno(long got, int want, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* The number behind @key in a file of "key value" or "key: value" lines. */
-long file_value(const char *path, const char *key);	/* -1: no such key */
-long file_number(const char *path);			/* its first number */
-int file_write(const char *path, const char *text);	/* 0 or -errno */
+long file_value(const char *path, const char *key); /* -1: no such key */
+long file_number(const char *path);		    /* its first number */
+int file_write(const char *path, const char *text); /* 0 or -errno */
 
-long meminfo(const char *key);		/* kB */
+long meminfo(const char *key); /* kB */
 long vmstat(const char *key);
-long um_stat(const char *key);		/* debugfs unmapped/stats */
-long um_splits(void);			/* splits_2m + splits_1g */
-int um_shrink(void);			/* give all free memory back */
+long um_stat(const char *key); /* debugfs unmapped/stats */
+long um_splits(void);	       /* splits_2m + splits_1g */
+int um_shrink(void);	       /* give all free memory back */
 
 /*
  * Free pages on per-CPU lists are not in MemFree, and the lists may hold tens
@@ -62,8 +60,8 @@ int um_shrink(void);			/* give all free memory back */
 void short_page_lists(void);
 
 struct direct_map {
-	long kb4, kb2m, kb1g;		/* DirectMap* of meminfo, in kB */
-	long splits2m, splits1g;	/* of vmstat */
+	long kb4, kb2m, kb1g;	 /* DirectMap* of meminfo, in kB */
+	long splits2m, splits1g; /* of vmstat */
 };
 
 void direct_map_read(struct direct_map *map);
@@ -100,7 +98,7 @@ long attack(const struct secret *s, int nr, long *found);
 /* Run @fn in a child; its exit status, or 128 + signal. */
 int in_child(int (*fn)(void *arg), void *arg);
 
-uint64_t now_ns(void);			/* CLOCK_MONOTONIC_RAW */
+uint64_t now_ns(void); /* CLOCK_MONOTONIC_RAW */
 /* Wait until @key of unmapped/stats is @value, at most @seconds. */
 bool um_stat_becomes(const char *key, long value, int seconds);
 

@@ -19,7 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define OF_KERNEL	2	/* splits a round that are not the module's */
+#define OF_KERNEL 2 /* splits a round that are not the module's */
 
 static long insert(const char *path)
 {
@@ -42,7 +42,7 @@ static long withdraw(void)
 static void cycle(const char *path)
 {
 	struct direct_map start, now;
-	const size_t n = 64 * MIB;	/* 32 blocks */
+	const size_t n = 64 * MIB; /* 32 blocks */
 	long start_free;
 	int round, fd;
 	uint8_t *p;
@@ -62,25 +62,25 @@ static void cycle(const char *path)
 	for (round = 1; round <= 3; round++) {
 		if (!ok_errno(insert(path), 0, "round %d: insert", round))
 			return;
-		ok_errno(insert(path), EEXIST, "round %d: insert again",
-			 round);
+		ok_errno(insert(path), EEXIST, "round %d: insert again", round);
 		fd = um_open();
 		if (fd < 0)
 			die("open");
-		ok_errno(withdraw(), EAGAIN,
-			 "round %d: remove with a descriptor open", round);
+		ok_errno(withdraw(), EAGAIN, "round %d: remove with a descriptor open",
+			 round);
 		p = map_shared(fd, n);
 		if (!p)
 			die("mmap");
 		touch(p, n);
 		close(fd);
-		ok_errno(withdraw(), EAGAIN,
-			 "round %d: remove with a mapping left", round);
-		ok(p[PAGE] == 1 && p[2 * PAGE] == 3, "round %d: memory still works", round);
+		ok_errno(withdraw(), EAGAIN, "round %d: remove with a mapping left",
+			 round);
+		ok(p[PAGE] == 1 && p[2 * PAGE] == 3, "round %d: memory still works",
+		   round);
 		munmap(p, n);
 		fd = um_create(n, 0, UNMAPPED_ANY_NODE);
-		ok_errno(withdraw(), EAGAIN,
-			 "round %d: remove with an object left", round);
+		ok_errno(withdraw(), EAGAIN, "round %d: remove with an object left",
+			 round);
 		close(fd);
 		/* Without a shrink first: the cache may be full. */
 		ok_errno(withdraw(), 0, "round %d: remove", round);
@@ -88,7 +88,7 @@ static void cycle(const char *path)
 		   "round %d: its files are gone", round);
 		direct_map_read(&now);
 		ok(now.kb4 - start.kb4 <= OF_KERNEL * 2048 &&
-		   now.splits2m - start.splits2m <= OF_KERNEL,
+			   now.splits2m - start.splits2m <= OF_KERNEL,
 		   "round %d: DirectMap is what it was (%ld splits)", round,
 		   now.splits2m - start.splits2m);
 		ok(start_free - meminfo("MemFree") < 8 * 1024,
@@ -107,7 +107,7 @@ static void refuse(const char *path, const char *word)
 	char *line, *save;
 
 	direct_map_read(&start);
-	klogctl(5, NULL, 0);		/* forget the log until now */
+	klogctl(5, NULL, 0); /* forget the log until now */
 	ok(insert(path) < 0, "insertion fails: %s", strerrorname_np(errno));
 	len = klogctl(3, log, sizeof(log) - 1);
 	log[len < 0 ? 0 : len] = 0;

@@ -12,16 +12,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define BYTES	(128 * MIB)
+#define BYTES (128 * MIB)
 
-static long node_free(int node)		/* kB */
+static long node_free(int node) /* kB */
 {
 	char path[80], line[128];
 	long kb = -1;
 	FILE *f;
 
-	snprintf(path, sizeof(path),
-		 "/sys/devices/system/node/node%d/meminfo", node);
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/meminfo", node);
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f))
 		if (strstr(line, "MemFree:"))
@@ -48,26 +47,23 @@ int main(void)
 				die("shrink");
 			before[0] = node_free(0);
 			before[1] = node_free(1);
-			fd = um_create(BYTES, flags ? UNMAPPED_CREATE_THISNODE
-						    : 0, node);
+			fd = um_create(BYTES, flags ? UNMAPPED_CREATE_THISNODE : 0, node);
 			p = fd < 0 ? NULL : map_shared(fd, BYTES);
 			if (!p)
 				die("object on node %d", node);
 			touch(p, BYTES);
 			used[0] = before[0] - node_free(0);
 			used[1] = before[1] - node_free(1);
-			ok(used[node] > kb - tolerance &&
-			   used[other] < tolerance,
-			   "node %d%s: its memory is taken (%ld and %ld kB)",
-			   node, flags ? ", this only" : "", used[0], used[1]);
+			ok(used[node] > kb - tolerance && used[other] < tolerance,
+			   "node %d%s: its memory is taken (%ld and %ld kB)", node,
+			   flags ? ", this only" : "", used[0], used[1]);
 			munmap(p, BYTES);
 			close(fd);
 			if (um_shrink())
 				die("shrink");
 			used[node] = before[node] - node_free(node);
 			ok(labs(used[node]) < tolerance,
-			   "node %d: and given back (but for %ld kB)", node,
-			   used[node]);
+			   "node %d: and given back (but for %ld kB)", node, used[node]);
 		}
 	}
 
@@ -84,7 +80,8 @@ int main(void)
 				break;
 		note("%zu of %zu MiB touched", at / MIB, n / MIB);
 		if (flags)
-			ok(at < n, "this node only: SIGBUS when it is full (%zu of %zu MiB)",
+			ok(at < n,
+			   "this node only: SIGBUS when it is full (%zu of %zu MiB)",
 			   at / MIB, n / MIB);
 		else
 			ok(at >= n, "a preferred node: others serve when it is full");

@@ -12,8 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define KEPT	(32 * MIB)
-#define CACHED	(256 * MIB)
+#define KEPT   (32 * MIB)
+#define CACHED (256 * MIB)
 
 static uint8_t *object(size_t bytes, int *fd)
 {
@@ -38,8 +38,8 @@ static int hog(void *arg)
 	while (taken < limit) {
 		if (um_stat("pages_free") < 1024)
 			return 0;
-		p = mmap(NULL, step, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		p = mmap(NULL, step, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
 		if (p == MAP_FAILED)
 			return 2;
 		touch(p, step);
@@ -58,8 +58,7 @@ static int glutton(void *arg)
 	p = object(bytes, &fd);
 	for (at = 0; at < bytes; at += PAGE) {
 		if (raises(p + at, true, SIGBUS)) {
-			note("SIGBUS after %zu of %zu MiB", at / MIB,
-			     bytes / MIB);
+			note("SIGBUS after %zu of %zu MiB", at / MIB, bytes / MIB);
 			return p[0] == 1 ? 0 : 3;
 		}
 	}
@@ -94,8 +93,7 @@ int main(void)
 
 	released = um_stat("pages_released");
 	status = in_child(hog, &all);
-	ok(status == 0, "memory gets short: the cache is emptied (%d)",
-	   status);
+	ok(status == 0, "memory gets short: the cache is emptied (%d)", status);
 	ok(um_stat("pages_released") > released, "pages were released");
 	for (at = 0; at < KEPT; at += PAGE)
 		same &= kept[at] == ((uint8_t)(at / PAGE) | 1);
@@ -104,16 +102,13 @@ int main(void)
 	close(fd);
 
 	status = in_child(glutton, &all);
-	ok(status == 0, "a touch without memory left raises SIGBUS (%d)",
-	   status);
+	ok(status == 0, "a touch without memory left raises SIGBUS (%d)", status);
 	ok(um_stat_becomes("pages_allocated", 0, 5),
 	   "all of it is freed with its process");
 	ok(um_shrink() == 0, "shrink");
 	ok(um_stat_becomes("pages_owned", 0, 5), "the cache is empty");
-	note("MemFree %ld kB before, %ld kB after", free_before,
-	     meminfo("MemFree"));
-	ok(meminfo("MemFree") > free_before - 16 * 1024,
-	   "free memory is back");
+	note("MemFree %ld kB before, %ld kB after", free_before, meminfo("MemFree"));
+	ok(meminfo("MemFree") > free_before - 16 * 1024, "free memory is back");
 	direct_map_read(&now);
 	direct_map_note("start", &start);
 	direct_map_note("end", &now);

@@ -22,9 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WORKERS		8
-#define OBJECTS		6
-#define MAX_PAGES	768	/* 3 MiB: one and a half block */
+#define WORKERS	  8
+#define OBJECTS	  6
+#define MAX_PAGES 768 /* 3 MiB: one and a half block */
 
 struct shared {
 	volatile long made, touched, killed, forked, no_memory, dirty, wrong;
@@ -33,7 +33,7 @@ struct shared {
 static struct shared *count;
 static time_t end;
 
-#define COUNT(what)	__atomic_add_fetch(&count->what, 1, __ATOMIC_RELAXED)
+#define COUNT(what) __atomic_add_fetch(&count->what, 1, __ATOMIC_RELAXED)
 
 static bool over(void)
 {
@@ -112,7 +112,7 @@ static void worker(unsigned int id)
 	while (!over()) {
 		o = &objects[rand_r(&seed) % OBJECTS];
 		switch (rand_r(&seed) % 8) {
-		case 0:		/* a child sees the same, and dies somehow */
+		case 0: /* a child sees the same, and dies somehow */
 			pid = fork();
 			if (!pid) {
 				int i;
@@ -131,13 +131,12 @@ static void worker(unsigned int id)
 				waitpid(pid, NULL, 0);
 			}
 			break;
-		case 1:		/* lose the middle of it */
+		case 1: /* lose the middle of it */
 			if (o->p && o->pages > 2) {
 				check(o, id);
 				munmap((char *)o->p + PAGE, PAGE);
 				munmap(o->p, PAGE);
-				munmap((char *)o->p + 2 * PAGE,
-				       (o->pages - 2) * PAGE);
+				munmap((char *)o->p + 2 * PAGE, (o->pages - 2) * PAGE);
 				o->p = NULL;
 			}
 			break;
@@ -196,16 +195,15 @@ int main(void)
 	struct timespec t;
 
 	note("%d seconds, seed %u", seconds, seed);
-	count = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	count = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
 	short_page_lists();
 	/*
 	 * Reclaim starts early, at about 66 MiB free, and with it the shrinker;
 	 * the end of memory, where processes are killed, is far from there.
 	 */
 	if (file_write("/proc/sys/vm/min_free_kbytes", "16384") ||
-	    file_write("/proc/sys/vm/watermark_scale_factor", "1000") ||
-	    um_shrink())
+	    file_write("/proc/sys/vm/watermark_scale_factor", "1000") || um_shrink())
 		die("start");
 	direct_map_read(&start);
 	free_before = meminfo("MemFree");
@@ -248,30 +246,25 @@ int main(void)
 		;
 
 	note("%ld objects, %ld pages touched, %ld forks, %ld killed, %ld times no memory, %ld times pressure",
-	     count->made, count->touched, count->forked, count->killed,
-	     count->no_memory, hogs);
+	     count->made, count->touched, count->forked, count->killed, count->no_memory,
+	     hogs);
 	note("refills %ld, blocks taken %ld, released %ld, pieces %ld, splits %ld, failures %ld",
-	     um_stat("refills"), um_stat("blocks_taken"),
-	     um_stat("blocks_released"), um_stat("pieces_taken"), um_splits(),
-	     um_stat("failures"));
+	     um_stat("refills"), um_stat("blocks_taken"), um_stat("blocks_released"),
+	     um_stat("pieces_taken"), um_splits(), um_stat("failures"));
 	ok(count->made > 10 * seconds / 30 && count->touched > count->made,
 	   "control: work was done");
 	ok(um_stat("pages_released") > released,
 	   "control: memory was given back under pressure");
-	ok(count->dirty == 0, "each page was zero at first (%ld not)",
-	   count->dirty);
-	ok(count->wrong == 0, "each page kept its data (%ld not)",
-	   count->wrong);
+	ok(count->dirty == 0, "each page was zero at first (%ld not)", count->dirty);
+	ok(count->wrong == 0, "each page kept its data (%ld not)", count->wrong);
 	ok(um_stat_becomes("pages_allocated", 0, 20),
 	   "no page is allocated any more (%ld)", um_stat("pages_allocated"));
 	ok(um_shrink() == 0, "shrink");
 	ok(um_stat_becomes("pages_owned", 0, 20), "no page is owned (%ld)",
 	   um_stat("pages_owned"));
 	ok(um_stat("quarantined") == 0, "nothing in quarantine");
-	note("MemFree %ld kB before, %ld kB after", free_before,
-	     meminfo("MemFree"));
-	ok(meminfo("MemFree") > free_before - 24 * 1024,
-	   "free memory is back");
+	note("MemFree %ld kB before, %ld kB after", free_before, meminfo("MemFree"));
+	ok(meminfo("MemFree") > free_before - 24 * 1024, "free memory is back");
 	direct_map_read(&now);
 	direct_map_note("start", &start);
 	direct_map_note("end", &now);

@@ -22,8 +22,7 @@ static int clear_all(void *arg)
 	uint8_t *p;
 
 	file_write("/proc/self/oom_score_adj", "1000");
-	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return 2;
 	for (at = 0; at < bytes; at += PAGE) {
@@ -62,8 +61,8 @@ int main(void)
 	ok(split.kb4 - start.kb4 >= (long)bytes / 1024 / 2,
 	   "control: memfd_secret has split the direct map");
 
-	ordinary = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ordinary = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
 	for (round = 1; round <= 2; round++) {
 		/* Most of what is free; the kernel needs the rest. */
 		bytes = (meminfo("MemFree") / 1024 - 192) * MIB;
@@ -80,23 +79,21 @@ int main(void)
 		   "round %d: %zu MiB allocated", round, bytes / MIB);
 		both[0] = s;
 		both[1] = control;
-		ok(attack(both, 2, found) > 0 && found[1] > 0,
-		   "round %d: control found", round);
-		ok(found[0] == 0, "round %d: secrets not found (%ld times)",
-		   round, found[0]);
+		ok(attack(both, 2, found) > 0 && found[1] > 0, "round %d: control found",
+		   round);
+		ok(found[0] == 0, "round %d: secrets not found (%ld times)", round,
+		   found[0]);
 		munmap(p, bytes);
 		close(fd);
 		if (um_shrink())
 			die("shrink");
-		ok(um_stat_becomes("pages_owned", 0, 10),
-		   "round %d: all given back", round);
+		ok(um_stat_becomes("pages_owned", 0, 10), "round %d: all given back",
+		   round);
 		bytes = (meminfo("MemFree") / 1024 - 160) * MIB;
 		ok(in_child(clear_all, &bytes) == 0,
-		   "round %d: the kernel clears %zu MiB of memory", round,
-		   bytes / MIB);
+		   "round %d: the kernel clears %zu MiB of memory", round, bytes / MIB);
 		ok(attack(both, 2, found) > 0 && found[0] == 0,
-		   "round %d: released memory is clean (%ld times)", round,
-		   found[0]);
+		   "round %d: released memory is clean (%ld times)", round, found[0]);
 	}
 	direct_map_read(&now);
 	direct_map_note("end", &now);
