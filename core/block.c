@@ -27,7 +27,7 @@ static unsigned long free_runs(unsigned long w, unsigned int order)
 
 static unsigned long dirty_word(const struct block *b, unsigned int word)
 {
-	const struct block_masks *m = READ_ONCE(b->masks);
+	const struct block_masks *m = block_masks(b);
 
 	return m ? (unsigned long)atomic_long_read(&m->dirty[word]) : 0;
 }
@@ -129,7 +129,7 @@ static bool any_dirty(const struct block *b)
 {
 	unsigned int i;
 
-	for (i = 0; READ_ONCE(b->masks) && i < BLOCK_WORDS; i++)
+	for (i = 0; block_masks(b) && i < BLOCK_WORDS; i++)
 		if (dirty_word(b, i))
 			return true;
 	return false;

@@ -83,6 +83,13 @@ struct block {
 
 _Static_assert(sizeof(struct block) <= 128, "128 bytes for all of a block");
 
+/* The masks, filled in; NULL if there are none. */
+static inline struct block_masks *block_masks(const struct block *b)
+{
+	/* Pairs with the cmpxchg() of block_get_masks(). */
+	return smp_load_acquire(&b->masks);
+}
+
 static inline unsigned long block_pfn(const struct block *b)
 {
 	return (unsigned long)b->number << BLOCK_ORDER;

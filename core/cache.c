@@ -199,7 +199,7 @@ void cache_quarantine(struct cache *c, struct block *b, const char *why)
 
 struct block_masks *block_get_masks(struct block *b, gfp_t gfp)
 {
-	struct block_masks *m = READ_ONCE(b->masks);
+	struct block_masks *m = block_masks(b);
 	struct block_masks *made;
 	unsigned int i;
 
@@ -256,7 +256,7 @@ static void mark_dirty(struct cache *c, struct block_masks *m, unsigned int word
 static void prepare(struct cache *c, struct block *b, unsigned int index,
 		    unsigned int order, unsigned int flags)
 {
-	struct block_masks *m = READ_ONCE(b->masks);
+	struct block_masks *m = block_masks(b);
 	unsigned int word = index / BITS_PER_LONG;
 	unsigned int last = last_word(index, order);
 	unsigned long dirty;
@@ -289,7 +289,7 @@ static bool clean(struct cache *c, struct block *b, unsigned int index,
 		  unsigned int order)
 {
 	struct allocator *a = c->allocator;
-	struct block_masks *m = READ_ONCE(b->masks);
+	struct block_masks *m = block_masks(b);
 	unsigned int word = index / BITS_PER_LONG;
 	unsigned int last = last_word(index, order);
 	unsigned long mask = word_mask(index % BITS_PER_LONG, order);
@@ -521,7 +521,7 @@ int cache_alloc(struct cache *c, unsigned int order, unsigned int flags,
 /* All pages of the range are the allocator's, and none of them is free. */
 static bool in_use(struct block *b, unsigned int index, unsigned int order)
 {
-	struct block_masks *m = READ_ONCE(b->masks);
+	struct block_masks *m = block_masks(b);
 	unsigned int i, words = order > WORD_ORDER ? 1U << (order - WORD_ORDER) : 1;
 	unsigned long mask = word_mask(index % BITS_PER_LONG, order);
 

@@ -157,7 +157,7 @@ static __always_inline bool cache_free_fast(struct cache *c, const struct table 
 	b = table_lookup(t, pfn);
 	if (unlikely(!b) ||
 	    (READ_ONCE(b->flags) & (BLOCK_LIVE | BLOCK_QUARANTINED)) != BLOCK_LIVE ||
-	    READ_ONCE(b->masks) ||
+	    block_masks(b) ||
 	    (unsigned long)atomic_long_read(&b->words[index / BITS_PER_LONG]) >>
 			    index % BITS_PER_LONG &
 		    1)

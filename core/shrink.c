@@ -18,7 +18,7 @@
 static void zero_dirty(struct cache *c, struct block *b, const unsigned long *bits)
 {
 	struct allocator *a = c->allocator;
-	struct block_masks *m = b->masks;
+	struct block_masks *m = block_masks(b);
 	unsigned int word, bit;
 	unsigned long dirty;
 

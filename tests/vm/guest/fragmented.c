@@ -105,24 +105,25 @@ static long fragment(void)
 
 /*
  * Blocks that became whole again meanwhile, as something in them was freed or
- * moved: keep them as huge pages.
+ * moved: keep them as huge pages.  The kernel's own lists of free pages take a
+ * second or so to settle, so go on until none has come for a while.
  */
 static void take_whole_blocks(void)
 {
-	long whole;
-	int tries;
-	uint8_t *p;
+	int tries, quiet = 0;
+	long taken = 0, whole;
+	FILE *f;
 
-	for (tries = 0; tries < 8 && (whole = whole_blocks()) > 0; tries++) {
-		p = mmap(NULL, (whole + 1) * 2 * MIB, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (p == MAP_FAILED)
-			die("mmap");
-		p += -(uintptr_t)p % (2 * MIB);
-		if (madvise(p, whole * 2 * MIB, MADV_HUGEPAGE))
-			die("madvise");
-		while (whole--)
-			touch(p + whole * 2 * MIB, PAGE);
+	for (tries = 0; tries < 60 && quiet < 10; tries++) {
+		usleep(200000);
+		whole = whole_blocks();
+		quiet = whole ? 0 : quiet + 1;
+		if (!whole)
+			continue;
+		taken += whole;
+		f = fopen("/proc/sys/vm/nr_hugepages", "we");
+		if (!f || fprintf(f, "%ld", taken) < 0 || fclose(f))
+			die("nr_hugepages");
 	}
 }
 
