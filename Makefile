@@ -101,7 +101,8 @@ demo:
 	@$(MAKE) -s module >/dev/null
 	@scripts/demo
 
-bench: deps
+bench:
+	@scripts/deps build module vm bench
 	@rm -f $(BUILD)/bench.json
 	@$(MAKE) -s bench-core
 	@$(MAKE) -s bench-kernel
