@@ -426,6 +426,8 @@ static int claim_listed(struct cache *c, unsigned int order, bool avoid_dirty,
 		index = block_alloc(b, order, avoid_dirty);
 		if (index >= 0 && to_activate)
 			take_off(c, b);
+		else if (index >= 0 && order == BLOCK_ORDER)
+			cache_unlist(c, b); /* all of it is the caller's */
 		else
 			cache_update_locked(c, b);
 		if (index >= 0)
