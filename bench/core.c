@@ -14,9 +14,10 @@
  *	remote	the same, each thread frees what another one allocated (with
  *		one thread: a second one frees while the first waits)
  *
- * Each is run several times, after a round that is not measured, and the best
- * run counts.  At the higher orders a run is many rounds, as one is over in
- * microseconds and two threads would hardly meet.  Threads share the quarter.
+ * Each is run several times, for some rounds after one that is not measured, and
+ * the best round counts.  With two threads it lasts from when the first began
+ * until the last was done, so that it does not look well when they did not
+ * run at the same time.  Threads share the quarter.
  * A row is a JSON object on a line of the file that --json names.
  *
  * Beside our figures stand those of LLFree-c for the same workloads.  They are
@@ -41,7 +42,8 @@
 #define NR_BLOCKS   (NR_PAGES / BLOCK_PAGES)
 #define FIRST_BLOCK 1UL /* pfn 0 to 31 are never ours */
 #define MAX_THREADS 2
-#define AT_ONCE	    2000000UL
+#define MAX_ROUNDS  16
+#define AT_ONCE	    50000UL
 
 /* --- the machine --------------------------------------------------------- */
 
@@ -234,6 +236,12 @@ static void wait_for_all(struct barrier *b)
 			sched_yield(); /* on a machine with one processor */
 }
 
+/* When a thread began, when it was done and what that took. */
+struct span {
+	u64 start, end, instructions;
+};
+
+/* Per allocation. */
 struct phase {
 	double ns;
 	double instructions;
@@ -245,10 +253,10 @@ struct worker {
 	enum workload work;
 	unsigned int order;
 	unsigned long n;     /* allocations of this thread */
-	unsigned int rounds; /* that count, after one that does not; 0: just one */
+	unsigned int rounds; /* that count, after one that does not */
 	u32 *pfns;	     /* shared: n for each thread */
 	struct barrier *barrier;
-	struct phase alloc, free; /* per allocation */
+	struct span spans[2][MAX_ROUNDS + 1]; /* of allocation and of free */
 };
 
 static u64 rng(u64 *state)
@@ -311,65 +319,53 @@ static void at_once(struct worker *w)
 	}
 }
 
-/* Time and instructions between two calls, added up. */
-struct stopwatch {
-	int fd;
-	u64 ns, instructions;
-};
-
-static void watch(struct stopwatch *s)
+static void watch(struct span *s, int fd)
 {
-	s->instructions = read_counter(s->fd);
-	s->ns = now(NULL);
+	s->instructions = read_counter(fd);
+	s->start = now(NULL);
 }
 
-static void add(struct phase *p, const struct stopwatch *s, unsigned long n)
+static void stop_watch(struct span *s, int fd)
 {
-	u64 ns = now(NULL) - s->ns;
-
-	p->ns += (double)ns / (double)n;
-	p->instructions += (double)(read_counter(s->fd) - s->instructions) / (double)n;
+	s->end = now(NULL);
+	s->instructions = read_counter(fd) - s->instructions;
 }
 
-static void one_round(struct worker *w, struct stopwatch *s, unsigned long n)
+static void one_round(struct worker *w, int fd, unsigned int round)
 {
+	struct span *alloc = &w->spans[0][round], *freed = &w->spans[1][round];
 	u32 *mine = w->pfns + w->id * w->n;
 	u32 *theirs = w->pfns + (w->id + 1) % w->nr * w->n;
 
 	wait_for_all(w->barrier);
-	watch(s);
+	watch(alloc, fd);
 	if (w->work == AT_ONCE_CASE) {
 		at_once(w);
-		add(&w->alloc, s, n);
+		stop_watch(alloc, fd);
 		return;
 	}
 	alloc_all(w, mine);
-	add(&w->alloc, s, n);
+	stop_watch(alloc, fd);
 	if (w->work == RANDOM)
 		shuffle(mine, w->n, 0x9e3779b97f4a7c15ULL + w->id);
 	wait_for_all(w->barrier);
-	watch(s);
+	watch(freed, fd);
 	free_all(w, w->work == REMOTE ? theirs : mine);
-	add(&w->free, s, n);
+	stop_watch(freed, fd);
 }
 
 static void *run_worker(void *arg)
 {
 	struct worker *w = arg;
-	struct stopwatch s = { .fd = open_counter() };
+	int fd = open_counter();
 	unsigned int r;
 
 	um_cpu = (int)w->id;
 	pin(w->id);
-	one_round(w, &s, w->n);
-	if (w->rounds) {
-		memset(&w->alloc, 0, sizeof(w->alloc));
-		memset(&w->free, 0, sizeof(w->free));
-	}
-	for (r = 0; r < w->rounds; r++)
-		one_round(w, &s, w->n * w->rounds);
-	if (s.fd >= 0)
-		close(s.fd);
+	for (r = 0; r <= w->rounds; r++)
+		one_round(w, fd, r);
+	if (fd >= 0)
+		close(fd);
 	return NULL;
 }
 
@@ -377,43 +373,75 @@ static void *run_worker(void *arg)
 static void *free_there(void *arg)
 {
 	struct worker *w = arg;
-	struct stopwatch s = { .fd = open_counter() };
+	int fd = open_counter();
+	unsigned int r;
 
 	um_cpu = 1;
 	pin(1);
-	watch(&s);
-	free_all(w, w->pfns);
-	add(&w->free, &s, w->n);
-	if (s.fd >= 0)
-		close(s.fd);
+	for (r = 0; r <= w->rounds; r++) {
+		wait_for_all(w->barrier);
+		watch(&w->spans[1][r], fd);
+		free_all(w, w->pfns);
+		stop_watch(&w->spans[1][r], fd);
+		wait_for_all(w->barrier);
+	}
+	if (fd >= 0)
+		close(fd);
 	return NULL;
 }
 
 static void one_remote(struct worker *w)
 {
-	struct stopwatch s = { .fd = open_counter() };
+	int fd = open_counter();
+	unsigned int r;
 
 	um_cpu = 0;
 	pin(0);
-	if (w->rounds) {
-		alloc_all(w, w->pfns);
-		free_all(w, w->pfns);
-	}
-	watch(&s);
-	alloc_all(w, w->pfns);
-	add(&w->alloc, &s, w->n);
-	if (s.fd >= 0)
-		close(s.fd);
+	w->barrier->nr = 2;
 	if (pthread_create(&w->thread, NULL, free_there, w))
 		fail("can't create a thread");
+	for (r = 0; r <= w->rounds; r++) {
+		watch(&w->spans[0][r], fd);
+		alloc_all(w, w->pfns);
+		stop_watch(&w->spans[0][r], fd);
+		wait_for_all(w->barrier);
+		wait_for_all(w->barrier);
+	}
 	pthread_join(w->thread, NULL);
+	if (fd >= 0)
+		close(fd);
 }
 
-/* One run; the slowest thread counts. */
+static void better(struct phase *best, const struct phase *p)
+{
+	best->ns = min(best->ns, p->ns);
+	best->instructions = min(best->instructions, p->instructions);
+}
+
+/* From when the first thread began until the last one was done, in one round. */
+static struct phase measure(const struct worker *w, unsigned int phase,
+			    unsigned int round)
+{
+	u64 start = ~0ULL, end = 0, instructions = 0;
+	const struct span *s;
+	unsigned int i;
+
+	for (i = 0; i < w->nr; i++) {
+		s = &w[i].spans[phase][round];
+		start = min(start, s->start);
+		end = max(end, s->end);
+		instructions = max(instructions, s->instructions);
+	}
+	return (struct phase){ (double)(end - start) / (double)w->n,
+			       (double)instructions / (double)w->n };
+}
+
+/* Some rounds, of which the best count. */
 static void run(enum workload work, unsigned int order, unsigned int threads,
 		unsigned long n, unsigned int rounds, struct phase *alloc,
-		struct phase *freed)
+		struct phase *freed, struct phase *sum)
 {
+	struct phase a, f;
 	struct worker w[MAX_THREADS];
 	struct barrier barrier = { .nr = threads };
 	u32 *pfns = malloc(n * threads * sizeof(*pfns));
@@ -447,24 +475,25 @@ static void run(enum workload work, unsigned int order, unsigned int threads,
 		for (i = 0; i < threads; i++)
 			pthread_join(w[i].thread, NULL);
 	}
-	*alloc = w[0].alloc;
-	*freed = w[0].free;
-	for (i = 1; i < threads; i++) {
-		alloc->ns = max(alloc->ns, w[i].alloc.ns);
-		freed->ns = max(freed->ns, w[i].free.ns);
-		alloc->instructions = max(alloc->instructions, w[i].alloc.instructions);
-		freed->instructions = max(freed->instructions, w[i].free.instructions);
+	for (i = rounds ? 1 : 0; i <= rounds; i++) {
+		a = measure(w, 0, i);
+		f = measure(w, 1, i);
+		if (work == AT_ONCE_CASE)
+			f = (struct phase){ 0, 0 };
+		better(alloc, &a);
+		better(freed, &f);
+		a.ns += f.ns;
+		a.instructions += f.instructions;
+		better(sum, &a);
 	}
-
 	um_cpu = 0;
 	stop();
 	free(pfns);
 }
 
-/* Few pages are gone through many times: a phase must outlast a wake-up. */
 static unsigned int rounds(enum workload work, unsigned int order)
 {
-	return work == AT_ONCE_CASE ? 1 : 1U << order * 2 / 3;
+	return work == AT_ONCE_CASE || order ? MAX_ROUNDS : 2;
 }
 
 static unsigned long share(enum workload work, unsigned int order, unsigned int threads)
@@ -582,17 +611,11 @@ static void print_line(const char *work, unsigned int threads, unsigned int orde
 		printf(" %22.1f\n", peer);
 }
 
-static void better(struct phase *best, const struct phase *p)
-{
-	best->ns = min(best->ns, p->ns);
-	best->instructions = min(best->instructions, p->instructions);
-}
-
 static void speed(unsigned int repeats)
 {
 	static const unsigned int orders[] = { 0, 3, 6, 9 };
 	const struct phase worst = { 1e9, 1e9 };
-	struct phase a, f, alloc, freed, sum;
+	struct phase alloc, freed, sum;
 	unsigned int i, r, threads;
 	enum workload work;
 
@@ -607,16 +630,11 @@ static void speed(unsigned int repeats)
 				alloc = worst;
 				freed = worst;
 				sum = worst;
-				for (r = 0; r < repeats; r++) {
+				for (r = 0; r < repeats; r++)
 					run(work, orders[i], threads,
 					    share(work, orders[i], threads),
-					    rounds(work, orders[i]), &a, &f);
-					better(&alloc, &a);
-					better(&freed, &f);
-					a.ns += f.ns;
-					a.instructions += f.instructions;
-					better(&sum, &a);
-				}
+					    rounds(work, orders[i]), &alloc, &freed,
+					    &sum);
 				phase_rows(workload_names[work], "", orders[i], threads,
 					   &sum);
 				if (work == AT_ONCE_CASE) {
@@ -712,13 +730,13 @@ static void once(char **argv)
 {
 	unsigned int order = (unsigned int)atoi(argv[1]);
 	unsigned long n = strtoul(argv[2], NULL, 0);
-	struct phase a, f;
+	struct phase a = { 0, 0 }, f = a, sum = a;
 	enum workload work;
 
 	for (work = 0; work < NR_WORKLOADS; work++) {
 		if (strcmp(argv[0], workload_names[work]))
 			continue;
-		run(work, order, 1, n, 0, &a, &f);
+		run(work, order, 1, n, 0, &a, &f, &sum);
 		return;
 	}
 	fail("no such case");

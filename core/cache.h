@@ -81,7 +81,7 @@ struct cache {
 	bool any_dirty; /* some block has or had dirty pages */
 	struct cache_cpu __percpu *cpu;
 
-	spinlock_t lock; /* of all up to refill_lock */
+	spinlock_t lock ____cacheline_aligned; /* of all up to refill_lock */
 	struct list_head lists[NR_LISTS];
 	u32 occupied[BLOCK_ORDER]; /* per order: which lists are not empty */
 	unsigned long nr_whole;

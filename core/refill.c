@@ -156,16 +156,24 @@ static void publish(struct cache *c, const struct piece *p)
 	cache_count(c, STAT_SPLITS_1G, !!(p->split & UM_SPLIT_1G));
 }
 
-/* All 512 pages have become ours: one absent entry serves for them. */
+/*
+ * When all 512 pages have become ours, one absent entry serves for them.  Until
+ * the block's mark is gone nobody else releases it: blocks owned in part are
+ * released under refill_lock.
+ */
 static void owned_wholly(struct cache *c, struct block *b)
 {
 	const struct um_host_ops *ops = c->allocator->ops;
+	bool wholly, split, healed;
 	unsigned long flags;
-	bool healed;
 
-	if (!(b->flags & BLOCK_FALLBACK) || b->nr_owned < BLOCK_PAGES)
+	spin_lock_irqsave(&c->lock, flags);
+	wholly = b->flags & BLOCK_FALLBACK && b->nr_owned == BLOCK_PAGES;
+	split = b->flags & BLOCK_SPLIT;
+	spin_unlock_irqrestore(&c->lock, flags);
+	if (!wholly)
 		return;
-	healed = b->flags & BLOCK_SPLIT && !UM_BROKEN(UM_BREAK_HEAL) &&
+	healed = split && !UM_BROKEN(UM_BREAK_HEAL) &&
 		 !ops->heal(c->allocator->host, block_pfn(b));
 
 	spin_lock_irqsave(&c->lock, flags);
@@ -228,7 +236,7 @@ int cache_refill(struct cache *c, unsigned int order, unsigned long want,
 			ops->put(host, taken[i].pfn, taken[i].order);
 	}
 	for (i = 0; i < nr; i++)
-		if (taken[i].split >= 0)
+		if (taken[i].split >= 0 && taken[i].order < BLOCK_ORDER)
 			owned_wholly(c, taken[i].b);
 
 	if (good) {

@@ -83,6 +83,9 @@ static struct block *claim_idle(struct cache *c)
 
 	spin_lock_irqsave(&c->lock, flags);
 	list_for_each_entry(b, &c->lists[LIST_WHOLE], list) {
+		/* Just complete: a refill under way is about to heal it. */
+		if (b->flags & BLOCK_FALLBACK)
+			continue;
 		n = atomic_read(
 			&table_region(&c->allocator->table, block_pfn(b))->nr_blocks);
 		if (!best || n < least) {
@@ -221,7 +224,7 @@ static void heal_regions(struct cache *c)
 
 	for (r = 0; r < a->table.nr_regions; r++) {
 		reg = &a->table.regions[r];
-		if (!reg->blocks || !atomic_read(&reg->split) ||
+		if (!READ_ONCE(reg->blocks) || !atomic_read(&reg->split) ||
 		    atomic_read(&reg->nr_blocks) || UM_BROKEN(UM_BREAK_HEAL) ||
 		    a->ops->heal_region(a->host, r << REGION_PAGES_SHIFT))
 			continue;

@@ -70,8 +70,8 @@ size_t table_bytes(const struct table *t);
 /* Every block that was ever used, of all nodes. */
 #define table_for_each_block(t, r, i, b) \
 	for (r = 0; r < (t)->nr_regions; r++) \
-		for (i = 0; (t)->regions[r].blocks && i < REGION_BLOCKS && \
-			    (b = &(t)->regions[r].blocks[i], true); \
+		for (i = 0; smp_load_acquire(&(t)->regions[r].blocks) && \
+			    i < REGION_BLOCKS && (b = &(t)->regions[r].blocks[i], true); \
 		     i++)
 
 #endif /* UM_TABLE_H */
