@@ -6,7 +6,7 @@ KERNEL  ?= 6.1
 FLAVOUR ?= cloud
 BUILD   := build
 PREFIX  ?= /usr/local
-SUITES  := style unit tsan lab fuzz break module vm vm-break
+SUITES  := style unit tsan lab fuzz model break module vm vm-break
 
 export KERNEL FLAVOUR
 
@@ -76,6 +76,11 @@ check: deps
 
 check-style:
 	@scripts/style
+
+# The lock-free protocol of core/block, every state of it.
+check-model:
+	@scripts/deps model
+	@tests/model/run
 
 check-module: module
 	@tests/module-calls $(STAGE)
