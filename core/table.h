@@ -43,6 +43,13 @@ static inline struct region *table_region(const struct table *t, unsigned long p
 	return &t->regions[pfn >> REGION_PAGES_SHIFT];
 }
 
+/* The blocks of a region; NULL when it was never used. */
+static inline struct block *table_blocks(const struct table *t, unsigned long region)
+{
+	/* Pairs with the cmpxchg() that put them there, filled in. */
+	return smp_load_acquire(&t->regions[region].blocks);
+}
+
 /* The block of a pfn, in use or not; NULL when its region was never used. */
 static inline struct block *table_lookup(const struct table *t, unsigned long pfn)
 {
@@ -51,8 +58,7 @@ static inline struct block *table_lookup(const struct table *t, unsigned long pf
 
 	if (unlikely(i >= t->nr_regions))
 		return NULL;
-	/* Pairs with the cmpxchg() that put them there, filled in. */
-	blocks = smp_load_acquire(&t->regions[i].blocks);
+	blocks = table_blocks(t, i);
 	return likely(blocks) ? &blocks[(pfn >> BLOCK_ORDER) % REGION_BLOCKS] : NULL;
 }
 
@@ -70,8 +76,8 @@ size_t table_bytes(const struct table *t);
 /* Every block that was ever used, of all nodes. */
 #define table_for_each_block(t, r, i, b) \
 	for (r = 0; r < (t)->nr_regions; r++) \
-		for (i = 0; smp_load_acquire(&(t)->regions[r].blocks) && \
-			    i < REGION_BLOCKS && (b = &(t)->regions[r].blocks[i], true); \
+		for (i = 0; \
+		     (b = table_blocks(t, r)) && i < REGION_BLOCKS && (b += i, true); \
 		     i++)
 
 #endif /* UM_TABLE_H */
