@@ -113,10 +113,33 @@ static void check_counts(struct machine *m, unsigned long owned, unsigned long h
 			       m->map.heals_2m, m->map.heals_1g);
 }
 
+/* What each node's cache counts of its blocks, against the blocks. */
+static void check_node(struct machine *m, unsigned int nid)
+{
+	const struct cache *c = m->allocator.caches[nid];
+	unsigned long fallback = 0, unhealed = 0, r;
+	const struct block *b;
+	unsigned int i;
+
+	table_for_each_block(&m->allocator.table, r, i, b) {
+		if (b->nid != nid)
+			continue;
+		fallback += b->flags & BLOCK_FALLBACK ? 1 : 0;
+		unhealed += (b->flags & (BLOCK_LIVE | BLOCK_SPLIT)) == BLOCK_SPLIT;
+	}
+	if (fallback != c->nr_fallback)
+		machine_broken(m, "node %u counts %lu blocks owned in part and has %lu",
+			       nid, c->nr_fallback, fallback);
+	if (unhealed != c->nr_unhealed)
+		machine_broken(m, "node %u counts %lu blocks to heal and has %lu", nid,
+			       c->nr_unhealed, unhealed);
+}
+
 void check_step(struct machine *m, bool pages)
 {
 	unsigned long block, owned = 0, held = 0;
 	const char *wrong;
+	unsigned int n;
 
 	for (block = 0; block < m->map.nr_blocks; block++) {
 		check_block(m, block, pages);
@@ -124,6 +147,8 @@ void check_step(struct machine *m, bool pages)
 		held += m->nr_held[block];
 	}
 	check_counts(m, owned, held);
+	for (n = 0; n < m->config.nr_nodes; n++)
+		check_node(m, n);
 	wrong = allocator_validate(&m->allocator);
 	if (wrong)
 		machine_broken(m, "allocator_validate(): %s", wrong);

@@ -86,7 +86,6 @@ static void received(struct client *c, int nid, unsigned long pfn, unsigned int 
 	c->held[c->nr_held++] = (struct held){
 		.pfn = pfn,
 		.order = (u8)order,
-		.zeroed = flags & UM_ZERO,
 	};
 }
 
@@ -161,8 +160,34 @@ void client_free(struct client *c, unsigned long i, unsigned int order)
 	/* With threads they may be somebody else's by now. */
 	for (pfn = h.pfn; pfn < end && !m->config.threaded && !m->config.dirty_is_fine;
 	     pfn++)
-		if (h.zeroed && m->tag[pfn])
+		if (m->tag[pfn] && !(m->tag[pfn] & TAG_NOT_ZEROED))
 			machine_broken(m, "pfn %#lx was not zeroed when freed", pfn);
+}
+
+static bool find_held(const struct client *c, unsigned long pfn, unsigned int order,
+		      unsigned long *i)
+{
+	for (*i = 0; *i < c->nr_held; ++*i)
+		if (c->held[*i].pfn == pfn && c->held[*i].order == order)
+			return true;
+	return false;
+}
+
+unsigned long client_join(struct client *c, unsigned long i)
+{
+	struct held h = c->held[i];
+	unsigned long buddy;
+
+	while (h.order < BLOCK_ORDER &&
+	       find_held(c, h.pfn ^ 1UL << h.order, h.order, &buddy)) {
+		h.pfn &= ~(1UL << h.order);
+		h.order++;
+		c->held[i] = h;
+		c->held[buddy] = c->held[--c->nr_held];
+		if (i == c->nr_held)
+			i = buddy;
+	}
+	return i;
 }
 
 void client_free_all(struct client *c)

@@ -15,7 +15,6 @@
 struct held {
 	unsigned long pfn;
 	u8 order;
-	bool zeroed; /* it was asked for zero */
 };
 
 struct client {
@@ -38,5 +37,12 @@ unsigned long client_alloc_bulk(struct client *c, int nid, unsigned int flags,
 /* Free what is held at @i, in pieces of 2^@order (or in one, if that is more). */
 void client_free(struct client *c, unsigned long i, unsigned int order);
 void client_free_all(struct client *c);
+
+/*
+ * What is held at @i becomes one with its neighbours, as far as they are held too
+ * and make naturally aligned runs: pages may be freed together that were
+ * allocated apart.  Return: where it is held now.
+ */
+unsigned long client_join(struct client *c, unsigned long i);
 
 #endif /* LAB_CLIENT_H */

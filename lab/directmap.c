@@ -78,8 +78,9 @@ int directmap_map(struct directmap *d, unsigned long pfn, unsigned int order)
 {
 	unsigned long i, end = pfn + (1UL << order);
 
-	/* A part of a 2 MiB entry can't be made present by itself. */
-	if (order < BLOCK_ORDER && !d->block_split[pfn >> BLOCK_ORDER])
+	/* A part of a larger entry can't be made present by itself. */
+	if (!d->region_split[pfn >> REGION_PAGES_SHIFT] ||
+	    (order < BLOCK_ORDER && !d->block_split[pfn >> BLOCK_ORDER]))
 		return -EINVAL;
 	for (i = pfn; i < end; i++)
 		if (!d->absent[i])

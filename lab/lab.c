@@ -6,6 +6,8 @@
  * what is broken, in which step, and the command that shows it again.
  */
 #include <getopt.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include "trace.h"
 
@@ -100,6 +102,9 @@ static void explain(const struct trace *t, const struct trace_result *r, u64 see
 	printf("# again: lab --replay lab-failed.trace\n");
 }
 
+/* How often a call of each was made to fail. */
+static unsigned long reached[NR_FALLIBLE + 1];
+
 /* Every call of every operation that can fail, one after the other. */
 static bool fail_every(struct trace *t, u64 seed, unsigned long *runs)
 {
@@ -114,6 +119,7 @@ static bool fail_every(struct trace *t, u64 seed, unsigned long *runs)
 			}
 			if (!r.failed)
 				break;
+			reached[t->fail_op]++;
 		}
 	}
 	t->fail_op = -1;
@@ -162,6 +168,12 @@ static void run_random(const struct options *o)
 	}
 	if (good)
 		summary(&r);
+	if (o->fail_every) {
+		printf("# calls that failed:");
+		for (i = 0; i <= NR_FALLIBLE; i++)
+			printf(" %s %lu%s", op_names[i], reached[i],
+			       i < NR_FALLIBLE ? "," : "\n");
+	}
 	verdict(good == o->traces,
 		o->fail_every ? "%lu runs, %s" : "%lu random traces, %s", runs,
 		o->fail_every ? "each call that can fail failing once"
@@ -196,8 +208,36 @@ static void run_recorded(const struct options *o)
 	trace_destroy(&t);
 }
 
+/*
+ * Pages have no memory behind them: whoever follows an address of the direct map
+ * (metadata in unmapped memory) gets here.  Other faults are as they were.
+ */
+static struct sigaction faults_before;
+
+static void fault(int signal, siginfo_t *info, void *context)
+{
+	unsigned long pfn = (unsigned long)(uintptr_t)info->si_addr >> PAGE_SHIFT;
+	char text[80];
+	int n;
+
+	(void)context;
+	if (!machine_current || pfn >= machine_current->nr_pages) {
+		sigaction(signal, &faults_before, NULL);
+		return;
+	}
+	n = snprintf(text, sizeof(text), "# broken: pfn %#lx was touched, owner %u, %s\n",
+		     pfn, machine_current->owner[pfn],
+		     machine_current->map.absent[pfn] ? "absent" : "present");
+	_exit(write(STDOUT_FILENO, text, (size_t)n) == n ? 1 : 2);
+}
+
 int main(int argc, char **argv)
 {
+	const struct sigaction on_fault = {
+		.sa_sigaction = fault,
+		.sa_flags = SA_SIGINFO,
+	};
+
 	enum {
 		SEED = 256,
 		STEPS,
@@ -241,6 +281,7 @@ int main(int argc, char **argv)
 	unsigned long memory = 48UL << 20;
 	int opt;
 
+	sigaction(SIGSEGV, &on_fault, &faults_before);
 	o.machine.nr_nodes = 2;
 	o.machine.nr_cpus = 2;
 	while ((opt = getopt_long(argc, argv, "", list, NULL)) >= 0) {

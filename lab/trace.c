@@ -17,18 +17,19 @@ enum step_op {
 	STEP_OTHERS_UNMAP,
 	STEP_OTHERS_MAP,
 	STEP_OTHERS_FILL,
+	STEP_LEAVE, /* all clients free all, and the caches are emptied */
 	NR_STEP_OPS,
 };
 
 static const char *const step_names[NR_STEP_OPS] = {
 	"alloc",	   "bulk",	   "free",	 "free-pieces",	 "free-many",
 	"shrink",	   "drain",	   "tick",	 "others-alloc", "others-free",
-	"others-fragment", "others-unmap", "others-map", "others-fill",
+	"others-fragment", "others-unmap", "others-map", "others-fill",	 "leave",
 };
 
 /* How often each comes in a random trace. */
 static const u8 step_weights[NR_STEP_OPS] = {
-	30, 6, 22, 6, 4, 4, 2, 3, 6, 6, 4, 2, 2, 1,
+	30, 6, 22, 6, 4, 4, 2, 3, 6, 6, 4, 2, 2, 1, 2,
 };
 
 static const struct {
@@ -129,8 +130,9 @@ void trace_from_bytes(struct trace *t, const u8 *data, size_t size)
 			     : -1;
 	t->fail_nth = data[3];
 	for (data += 4, size -= 4; size >= 4; data += 4, size -= 4)
-		add_step(t, (struct step){ data[0] % NR_STEP_OPS,
-					   { data[1], data[2], data[3] } });
+		add_step(t,
+			 (struct step){ data[0] < 252 ? data[0] % STEP_LEAVE : STEP_LEAVE,
+					{ data[1], data[2], data[3] } });
 }
 
 static unsigned long get_field(const struct trace *t, unsigned int i)
@@ -280,8 +282,13 @@ static void do_step(struct run *run, const struct step *s)
 		break;
 	case STEP_FREE:
 	case STEP_FREE_PIECES:
-		if (c->nr_held)
-			client_free(c, (s->arg[1] << 8 | s->arg[2]) % c->nr_held,
+		if (!c->nr_held)
+			break;
+		i = (s->arg[1] << 8 | s->arg[2]) % c->nr_held;
+		if (s->op == STEP_FREE_PIECES && s->arg[0] & 0x80)
+			client_free(c, client_join(c, i), BLOCK_ORDER);
+		else
+			client_free(c, i,
 				    s->op == STEP_FREE ? BLOCK_ORDER : s->arg[2] % 4);
 		break;
 	case STEP_FREE_MANY:
@@ -319,6 +326,11 @@ static void do_step(struct run *run, const struct step *s)
 		break;
 	case STEP_OTHERS_FILL:
 		others_fill(m, nid, s->arg[1] * 2U);
+		break;
+	case STEP_LEAVE:
+		for (i = 0; i < NR_CLIENTS; i++)
+			client_free_all(&run->clients[i]);
+		allocator_shrink(&m->allocator, -1, ~0UL, 0);
 		break;
 	case NR_STEP_OPS:
 		break;

@@ -6,6 +6,7 @@
 HOST       := $(BUILD)/host
 CLANG      ?= clang
 UNITS      := block table cache refill shrink
+include tests/lab.mk
 CORE_C     := $(wildcard core/*.c)
 LAB_C      := $(filter-out lab/lab.c,$(wildcard lab/*.c))
 HOST_H     := $(wildcard core/*.h lab/*.h tests/unit/*.h)
