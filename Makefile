@@ -10,8 +10,6 @@ SUITES  := style unit tsan lab fuzz model break module vm vm-break
 
 export KERNEL FLAVOUR
 
-kernel_arg = scripts/kernel --kernel $(KERNEL) --flavour $(FLAVOUR) --print
-
 .PHONY: help all deps module demo check soak bench install clean
 
 help:
@@ -40,18 +38,21 @@ deps:
 # invariant (core/platform.h), VARIANT=break-symbol asks for a missing symbol.
 
 VARIANT ?=
-KDIR    ?= $(shell $(kernel_arg) headers)
-RELEASE ?= $(shell $(kernel_arg) release)
+kernel_cmd = scripts/kernel --kernel $(KERNEL) --flavour $(FLAVOUR)
+RELEASE ?= $(shell $(kernel_cmd) --print release)
+# The build for a kernel given by its directory, else by KERNEL and FLAVOUR.
+KDIR    ?=
+kbuild   = $(if $(KDIR),$(MAKE) -s -C $(KDIR) M=$(abspath $(STAGE))/kernel,$(kernel_cmd) --make $(STAGE)/kernel)
 MODULE   = $(BUILD)/module/$(RELEASE)$(if $(VARIANT),/$(VARIANT))
 STAGE    = $(BUILD)/stage/$(RELEASE)$(if $(VARIANT),-$(VARIANT))
 break    = $(patsubst break-%,%,$(filter break-%,$(VARIANT)))
 variant_flags = $(if $(filter symbol,$(break)),UM_BREAK_SYMBOL=1,$(if $(break),UM_BREAK=$(break)))
 
 module:
-	@scripts/deps module$(if $(filter amd64,$(FLAVOUR)),-amd64)
+	@scripts/deps module$(if $(filter amd64,$(FLAVOUR)),-amd64) $(if $(filter-out 6.1,$(KERNEL)),kernels)
 	@mkdir -p $(STAGE) $(MODULE)
 	@cp -pu -r core kernel include $(STAGE)/
-	@$(MAKE) -s -C $(KDIR) M=$(abspath $(STAGE))/kernel $(variant_flags) modules \
+	@$(kbuild) $(variant_flags) modules \
 		>$(STAGE)/log 2>&1 || { cat $(STAGE)/log; exit 1; }
 	@! grep -i 'warning:' $(STAGE)/log
 	@cp -pu $(STAGE)/kernel/*.ko $(MODULE)/

@@ -3,11 +3,102 @@
  * What differs between the kernels that this builds for; nothing else asks.
  *
  * The code is written for the newest of them, and older ones are given its
- * names here.  What a kernel has is found by compiling (kernel/Kbuild,
- * HAVE_*), not by its version number, as stable trees and distributions take
- * changes back.
+ * names here.  What a kernel has is found by compiling (kernel/have), not by its
+ * version number, as stable trees and distributions take changes back.
  */
 #ifndef UNMAPPED_COMPAT_H
 #define UNMAPPED_COMPAT_H
+
+#include <linux/mm.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
+#include <linux/static_call.h>
+#include <linux/vmstat.h>
+#include <asm/ibt.h>
+#include <asm/pgtable_types.h>
+
+#include "have.h"
+#include "symbols.h"
+
+/* Writes to vma->vm_flags go through functions, which know of per-VMA locks. */
+#ifndef HAVE_VM_FLAGS_SET
+static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags |= flags;
+}
+
+static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags &= ~flags;
+}
+#endif
+
+/* Shrinkers are allocated by the kernel, so that readers can outlive them. */
+#ifndef HAVE_SHRINKER_ALLOC
+static inline struct shrinker *shrinker_alloc(unsigned int flags, const char *name)
+{
+	struct shrinker *s = kzalloc(sizeof(*s), GFP_KERNEL);
+
+	if (s)
+		s->flags = flags;
+	return s;
+}
+
+#define shrinker_register(s) register_shrinker(s, "unmapped")
+
+static inline void shrinker_free(struct shrinker *s)
+{
+	unregister_shrinker(s);
+	kfree(s);
+}
+#else
+/* It can't fail any more: all that can was done by shrinker_alloc(). */
+#define shrinker_register(s) \
+	({ \
+		(shrinker_register)(s); \
+		0; \
+	})
+#endif
+
+/* Whether a function begins with ENDBR where @at points. */
+static inline bool compat_is_endbr(const u32 *at)
+{
+#ifdef HAVE_IS_ENDBR_OF_VALUE
+	return __is_endbr(*at);
+#else
+	return is_endbr(*at);
+#endif
+}
+
+/*
+ * A page that was a table of the kernel's: it has a type and is counted, and
+ * with SVA an IOMMU has to forget it before it is used anew.
+ */
+static inline void compat_free_kernel_table(struct page *table)
+{
+#ifdef HAVE_PAGETABLE_DTOR
+	struct ptdesc *pt = page_ptdesc(table);
+
+	if (PageTable(table))
+		pagetable_dtor(pt);
+#ifdef CONFIG_ASYNC_KERNEL_PGTABLE_FREE
+	if (ptdesc_test_kernel(pt)) {
+		ptdesc_clear_kernel(pt);
+		static_call_cond(um_pagetable_free_kernel)(pt);
+		return;
+	}
+#endif
+#endif
+	__free_page(table);
+}
+
+/* Kernels that collapse entries themselves count it in /proc/vmstat. */
+static inline void compat_count_collapse(int level)
+{
+#ifdef HAVE_COLLAPSE_EVENTS
+	count_vm_event(level == PG_LEVEL_2M ? DIRECT_MAP_LEVEL2_COLLAPSE
+					    : DIRECT_MAP_LEVEL3_COLLAPSE);
+#endif
+}
 
 #endif /* UNMAPPED_COMPAT_H */

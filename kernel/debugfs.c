@@ -104,7 +104,6 @@ static const struct file_operations shrink_fops = {
 	.owner = THIS_MODULE,
 	.open = nonseekable_open,
 	.write = shrink_write,
-	.llseek = no_llseek,
 };
 
 void unmapped_debugfs_init(void)

@@ -19,6 +19,7 @@
 #include <linux/unmapped.h>
 #include <uapi/linux/unmapped.h>
 
+#include "compat.h"
 #include "device.h"
 #include "object.h"
 
@@ -60,8 +61,8 @@ static int mmap(struct file *file, struct vm_area_struct *vma)
 		return -ENXIO;
 	}
 
-	vma->vm_flags |= VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP;
-	vma->vm_flags &= ~VM_MAYEXEC;
+	vm_flags_set(vma, VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP);
+	vm_flags_clear(vma, VM_MAYEXEC);
 	vma->vm_ops = &vm_ops;
 	return 0;
 }

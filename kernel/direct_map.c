@@ -44,6 +44,7 @@
 #include <asm/pgtable_types.h>
 #include <asm/processor.h>
 
+#include "compat.h"
 #include "direct_map.h"
 #include "platform.h"
 #include "symbols.h"
@@ -252,12 +253,40 @@ void direct_map_flush(void)
 
 static void free_table(struct rcu_head *head)
 {
-	__free_page(container_of(head, struct page, rcu_head));
+	compat_free_kernel_table(container_of(head, struct page, rcu_head));
+}
+
+/*
+ * A table is taken away under all the locks under which tables are read:
+ * ptdump, and CPA where it collapses entries itself, hold init_mm's mmap_lock.
+ * One of those that do (hugetlb's of the vmemmap) allocates meanwhile, and may
+ * wait for the reclaim that we are part of.  (The bare lock: init_mm has no VMAs
+ * that mmap_write_lock() would have to mark.)
+ */
+static bool tables_lock(void)
+{
+	if (!down_write_trylock(&um_init_mm->mmap_lock)) {
+		if (current->flags & PF_MEMALLOC)
+			return false;
+		/* A fault holds the mmap_lock of its own mm. */
+		down_write_nested(&um_init_mm->mmap_lock, SINGLE_DEPTH_NESTING);
+	}
+	spin_lock(um_cpa_lock);
+	spin_lock(um_pgd_lock);
+	return true;
+}
+
+static void tables_unlock(void)
+{
+	spin_unlock(um_pgd_lock);
+	spin_unlock(um_cpa_lock);
+	up_write(&um_init_mm->mmap_lock);
 }
 
 /* The entry was put in place of @table: count it, flush, let the table go. */
 static void replaced(struct page *table, int level)
 {
+	compat_count_collapse(level);
 	static_call_cond(um_update_page_count)(level, 1);
 	static_call_cond(um_update_page_count)(level - 1, -512UL);
 	direct_map_flush();
@@ -320,11 +349,10 @@ int direct_map_heal(unsigned long pfn)
 	struct page *table;
 
 	might_sleep();
-	spin_lock(um_cpa_lock);
-	spin_lock(um_pgd_lock);
+	if (!tables_lock())
+		return -EBUSY;
 	table = heal_pmd(pfn);
-	spin_unlock(um_pgd_lock);
-	spin_unlock(um_cpa_lock);
+	tables_unlock();
 	if (!table)
 		return -EBUSY;
 	replaced(table, PG_LEVEL_2M);
@@ -359,11 +387,10 @@ int direct_map_heal_region(unsigned long pfn)
 	might_sleep();
 	if (!boot_cpu_has(X86_FEATURE_GBPAGES))
 		return -EBUSY;
-	spin_lock(um_cpa_lock);
-	spin_lock(um_pgd_lock);
+	if (!tables_lock())
+		return -EBUSY;
 	table = heal_pud(pfn);
-	spin_unlock(um_pgd_lock);
-	spin_unlock(um_cpa_lock);
+	tables_unlock();
 	if (!table)
 		return -EBUSY;
 	replaced(table, PG_LEVEL_1G);

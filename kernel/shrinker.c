@@ -6,6 +6,7 @@
 #include <linux/mm.h>
 #include <linux/shrinker.h>
 
+#include "compat.h"
 #include "host.h"
 #include "shrinker.h"
 
@@ -24,20 +25,26 @@ static unsigned long scan(struct shrinker *s, struct shrink_control *sc)
 	return done ? done : SHRINK_STOP;
 }
 
-static struct shrinker shrinker = {
-	.count_objects = count,
-	.scan_objects = scan,
-	.seeks = DEFAULT_SEEKS,
-	.batch = BLOCK_PAGES,
-	.flags = SHRINKER_NUMA_AWARE,
-};
+static struct shrinker *shrinker;
 
 int unmapped_shrinker_init(void)
 {
-	return register_shrinker(&shrinker, "unmapped");
+	int err;
+
+	shrinker = shrinker_alloc(SHRINKER_NUMA_AWARE, "unmapped");
+	if (!shrinker)
+		return -ENOMEM;
+	shrinker->count_objects = count;
+	shrinker->scan_objects = scan;
+	shrinker->seeks = DEFAULT_SEEKS;
+	shrinker->batch = BLOCK_PAGES;
+	err = shrinker_register(shrinker);
+	if (err)
+		shrinker_free(shrinker);
+	return err;
 }
 
 void unmapped_shrinker_exit(void)
 {
-	unregister_shrinker(&shrinker);
+	shrinker_free(shrinker);
 }

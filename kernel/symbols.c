@@ -14,8 +14,8 @@
 #include <linux/kprobes.h>
 #include <linux/printk.h>
 #include <linux/static_call.h>
-#include <asm/ibt.h>
 
+#include "compat.h"
 #include "symbols.h"
 
 DEFINE_STATIC_CALL_NULL(um_flush_tlb_all, sym_flush_tlb_all);
@@ -24,9 +24,13 @@ DEFINE_STATIC_CALL_RET0(um_set_direct_map_invalid_noflush,
 			sym_set_direct_map_invalid_noflush);
 DEFINE_STATIC_CALL_NULL(um_update_page_count, sym_update_page_count);
 DEFINE_STATIC_CALL_RET0(um_kallsyms_lookup_name, sym_kallsyms_lookup_name);
+#ifdef CONFIG_ASYNC_KERNEL_PGTABLE_FREE
+DEFINE_STATIC_CALL_NULL(um_pagetable_free_kernel, sym_pagetable_free_kernel);
+#endif
 
 spinlock_t *um_cpa_lock;
 spinlock_t *um_pgd_lock;
+struct mm_struct *um_init_mm;
 
 /* A test build looks for a name that no kernel has. */
 #ifdef UM_BREAK_SYMBOL
@@ -52,7 +56,7 @@ static void *function(const char *name)
 	addr = kp.addr;
 	unregister_kprobe(&kp);
 #ifdef CONFIG_X86_KERNEL_IBT
-	if (is_endbr(*(u32 *)(addr - ENDBR_INSN_SIZE)))
+	if (compat_is_endbr(addr - ENDBR_INSN_SIZE))
 		addr -= ENDBR_INSN_SIZE;
 #endif
 	return addr;
@@ -68,10 +72,12 @@ static void *function(const char *name)
 		addr_ ? 0 : missing(name_); \
 	})
 
-static int resolve_data(const char *name, spinlock_t **lock)
+static int resolve_data(const char *name, void *pointer)
 {
-	*lock = (spinlock_t *)static_call(um_kallsyms_lookup_name)(name);
-	return *lock ? 0 : missing(name);
+	unsigned long addr = static_call(um_kallsyms_lookup_name)(name);
+
+	*(unsigned long *)pointer = addr;
+	return addr ? 0 : missing(name);
 }
 
 int symbols_resolve(void)
@@ -82,6 +88,10 @@ int symbols_resolve(void)
 		       "set_direct_map_invalid_noflush") ?:
 	       RESOLVE(um_update_page_count, "update_page_count") ?:
 	       RESOLVE(um_kallsyms_lookup_name, "kallsyms_lookup_name") ?:
+#ifdef CONFIG_ASYNC_KERNEL_PGTABLE_FREE
+	       RESOLVE(um_pagetable_free_kernel, "pagetable_free_kernel") ?:
+#endif
 	       resolve_data("cpa_lock", &um_cpa_lock) ?:
-	       resolve_data("pgd_lock", &um_pgd_lock);
+	       resolve_data("pgd_lock", &um_pgd_lock) ?:
+	       resolve_data("init_mm", &um_init_mm);
 }

@@ -18,6 +18,9 @@ int sym_set_memory_np(unsigned long addr, int numpages);
 int sym_set_direct_map_invalid_noflush(struct page *page);
 void sym_update_page_count(int level, unsigned long pages);
 unsigned long sym_kallsyms_lookup_name(const char *name);
+#ifdef CONFIG_ASYNC_KERNEL_PGTABLE_FREE
+void sym_pagetable_free_kernel(struct ptdesc *pt);
+#endif
 
 DECLARE_STATIC_CALL(um_flush_tlb_all, sym_flush_tlb_all);
 DECLARE_STATIC_CALL(um_set_memory_np, sym_set_memory_np);
@@ -25,11 +28,16 @@ DECLARE_STATIC_CALL(um_set_direct_map_invalid_noflush,
 		    sym_set_direct_map_invalid_noflush);
 DECLARE_STATIC_CALL(um_update_page_count, sym_update_page_count);
 DECLARE_STATIC_CALL(um_kallsyms_lookup_name, sym_kallsyms_lookup_name);
+#ifdef CONFIG_ASYNC_KERNEL_PGTABLE_FREE
+DECLARE_STATIC_CALL(um_pagetable_free_kernel, sym_pagetable_free_kernel);
+#endif
 
 /* arch/x86/mm/pat/set_memory.c: held over every change of a direct-map entry. */
 extern spinlock_t *um_cpa_lock;
 /* arch/x86/mm/fault.c: held over every change of the direct map's tables. */
 extern spinlock_t *um_pgd_lock;
+/* Whoever takes tables away holds its mmap_lock; walkers like ptdump do, too. */
+extern struct mm_struct *um_init_mm;
 
 /**
  * symbols_resolve - find all of the above

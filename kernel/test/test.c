@@ -420,7 +420,7 @@ static void bulk(const struct api *api, gfp_t gfp, unsigned int order, bool shuf
 		pages[i] = api->alloc(gfp, order);
 	*alloc_ns = (ktime_get_ns() - start) / nr;
 	for (i = nr - 1; shuffled && i; i--) {
-		j = prandom_u32_max(i + 1);
+		j = get_random_u32_below(i + 1);
 		swap(pages[i], pages[j]);
 	}
 	start = ktime_get_ns();
