@@ -6,7 +6,9 @@ KERNEL  ?= 6.1
 FLAVOUR ?= cloud
 BUILD   := build
 PREFIX  ?= /usr/local
-SUITES  := style unit tsan lab fuzz model break module vm vm-break
+KERNELS ?= $(KERNEL)
+SUITES  := style unit tsan lab fuzz model break \
+	   $(foreach k,$(KERNELS),module-$(k) vm-$(k)) vm-break
 
 export KERNEL FLAVOUR
 
@@ -14,7 +16,8 @@ export KERNEL FLAVOUR
 
 help:
 	@echo 'make demo      one table: memfd_secret(2) beside /dev/unmapped, in a VM'
-	@echo 'make check     all tests; installs what they need'
+	@echo 'make check     all tests; installs what they need; KERNELS="6.1 6.12 sid"'
+	@echo '               for those stock kernels, not only that of this release'
 	@echo 'make soak      five minutes of mixed load in a VM; check has 30 s of it'
 	@echo 'make bench     what allocation costs; rows in build/bench.json'
 	@echo 'make module    unmapped.ko for the stock kernel $(KERNEL), flavour $(FLAVOUR)'
@@ -89,7 +92,13 @@ check-module: module
 check-vm:
 	@scripts/deps vm
 	@$(MAKE) -s module VARIANT=break-symbol
-	@tests/vm/run --jobs 2
+	@tests/vm/run --kernel $(KERNEL) --flavour $(FLAVOUR) --jobs 2
+
+# The same for each of KERNELS.
+check-module-%:
+	@$(MAKE) -s check-module KERNEL=$*
+check-vm-%:
+	@$(MAKE) -s check-vm KERNEL=$*
 
 # Modules with an invariant broken must be noticed there, too.
 check-vm-break:

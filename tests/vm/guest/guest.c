@@ -160,6 +160,21 @@ long meminfo(const char *key)
 	return file_value("/proc/meminfo", key);
 }
 
+long memory_free(void)
+{
+	FILE *f = fopen("/proc/zoneinfo", "re");
+	long kb = meminfo("MemFree"), count;
+	char line[256];
+
+	if (!f)
+		die("/proc/zoneinfo");
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, " count: %ld", &count) == 1)
+			kb += count * ((long)PAGE / 1024);
+	fclose(f);
+	return kb;
+}
+
 long vmstat(const char *key)
 {
 	return file_value("/proc/vmstat", key);
@@ -186,13 +201,15 @@ int um_shrink(void)
 	return file_write(DEBUGFS "shrink", "all");
 }
 
-void short_page_lists(void)
+void plain_page_allocator(void)
 {
 	int err = file_write("/proc/sys/vm/percpu_pagelist_high_fraction", "100000");
 
+	if (!err)
+		err = file_write("/proc/sys/vm/watermark_boost_factor", "0");
 	errno = -err;
 	if (err)
-		die("percpu_pagelist_high_fraction");
+		die("plain_page_allocator");
 }
 
 void direct_map_read(struct direct_map *map)

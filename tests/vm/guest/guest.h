@@ -48,16 +48,18 @@ long file_number(const char *path);		    /* its first number */
 int file_write(const char *path, const char *text); /* 0 or -errno */
 
 long meminfo(const char *key); /* kB */
+/* MemFree and what the CPUs' lists of free pages hold, which it leaves out; kB. */
+long memory_free(void);
 long vmstat(const char *key);
 long um_stat(const char *key); /* debugfs unmapped/stats */
 long um_splits(void);	       /* splits_2m + splits_1g */
 int um_shrink(void);	       /* give all free memory back */
 
 /*
- * Free pages on per-CPU lists are not in MemFree, and the lists may hold tens
- * of MiB.  Make them short, for tests that compare MemFree.
+ * For tests that go to the limits of memory: no long lists of free pages on
+ * the CPUs, and no watermark raised by a tenth of memory for a while.
  */
-void short_page_lists(void);
+void plain_page_allocator(void);
 
 struct direct_map {
 	long kb4, kb2m, kb1g;	 /* DirectMap* of meminfo, in kB */

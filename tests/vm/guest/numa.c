@@ -39,7 +39,7 @@ int main(void)
 	long before[2], used[2];
 	uint8_t *p;
 
-	short_page_lists();
+	plain_page_allocator();
 	for (flags = 0; flags < 2; flags++) {
 		for (node = 0; node < 2; node++) {
 			other = 1 - node;

@@ -44,6 +44,7 @@ int main(void)
 	long found[2];
 	int fd, round;
 
+	plain_page_allocator();
 	if (um_shrink() || setrlimit(RLIMIT_MEMLOCK, &unlimited))
 		die("start");
 	direct_map_read(&start);
