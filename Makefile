@@ -15,7 +15,8 @@ export KERNEL FLAVOUR
 .PHONY: help all deps module demo check soak bench install clean
 
 help:
-	@echo 'make demo      one table: memfd_secret(2) beside /dev/unmapped, in a VM'
+	@echo 'make demo      one table: memfd_secret(2) beside /dev/unmapped, in a VM;'
+	@echo '               KERNEL=6.12, or KERNELS="6.1 6.12 sid" for all in one'
 	@echo 'make check     all tests; installs what they need; KERNELS="6.1 6.12 sid"'
 	@echo '               for those stock kernels, not only that of this release'
 	@echo 'make soak      five minutes of mixed load in a VM; check has 30 s of it'
@@ -112,9 +113,8 @@ soak: module
 # --- figures ---------------------------------------------------------------
 
 demo:
-	@scripts/deps build module vm
-	@$(MAKE) -s module >/dev/null
-	@scripts/demo
+	@scripts/deps build module vm $(if $(filter-out 6.1,$(KERNELS)),kernels)
+	@scripts/demo $(KERNELS)
 
 bench:
 	@scripts/deps build module vm bench

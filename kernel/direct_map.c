@@ -271,15 +271,11 @@ static bool tables_lock(void)
 		/* A fault holds the mmap_lock of its own mm. */
 		down_write_nested(&um_init_mm->mmap_lock, SINGLE_DEPTH_NESTING);
 	}
-	spin_lock(um_cpa_lock);
-	spin_lock(um_pgd_lock);
 	return true;
 }
 
 static void tables_unlock(void)
 {
-	spin_unlock(um_pgd_lock);
-	spin_unlock(um_cpa_lock);
 	up_write(&um_init_mm->mmap_lock);
 }
 
@@ -351,7 +347,11 @@ int direct_map_heal(unsigned long pfn)
 	might_sleep();
 	if (!tables_lock())
 		return -EBUSY;
+	spin_lock(um_cpa_lock);
+	spin_lock(um_pgd_lock);
 	table = heal_pmd(pfn);
+	spin_unlock(um_pgd_lock);
+	spin_unlock(um_cpa_lock);
 	tables_unlock();
 	if (!table)
 		return -EBUSY;
@@ -389,7 +389,11 @@ int direct_map_heal_region(unsigned long pfn)
 		return -EBUSY;
 	if (!tables_lock())
 		return -EBUSY;
+	spin_lock(um_cpa_lock);
+	spin_lock(um_pgd_lock);
 	table = heal_pud(pfn);
+	spin_unlock(um_pgd_lock);
+	spin_unlock(um_cpa_lock);
 	tables_unlock();
 	if (!table)
 		return -EBUSY;

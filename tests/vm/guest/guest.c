@@ -160,19 +160,24 @@ long meminfo(const char *key)
 	return file_value("/proc/meminfo", key);
 }
 
-long memory_free(void)
+long memory_free(int node)
 {
 	FILE *f = fopen("/proc/zoneinfo", "re");
-	long kb = meminfo("MemFree"), count;
+	long pages = 0, count;
 	char line[256];
+	int n = -1;
 
 	if (!f)
 		die("/proc/zoneinfo");
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, " count: %ld", &count) == 1)
-			kb += count * ((long)PAGE / 1024);
+	while (fgets(line, sizeof(line), f)) {
+		sscanf(line, "Node %d, zone", &n);
+		if ((node == -1 || n == node) &&
+		    (sscanf(line, " pages free %ld", &count) == 1 ||
+		     sscanf(line, " count: %ld", &count) == 1))
+			pages += count;
+	}
 	fclose(f);
-	return kb;
+	return pages * (long)(PAGE / 1024);
 }
 
 long vmstat(const char *key)

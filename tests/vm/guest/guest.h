@@ -48,8 +48,11 @@ long file_number(const char *path);		    /* its first number */
 int file_write(const char *path, const char *text); /* 0 or -errno */
 
 long meminfo(const char *key); /* kB */
-/* MemFree and what the CPUs' lists of free pages hold, which it leaves out; kB. */
-long memory_free(void);
+/*
+ * Free memory of a node, or of all (-1), in kB: MemFree and what the CPUs' lists
+ * of free pages hold, which that leaves out.
+ */
+long memory_free(int node);
 long vmstat(const char *key);
 long um_stat(const char *key); /* debugfs unmapped/stats */
 long um_splits(void);	       /* splits_2m + splits_1g */

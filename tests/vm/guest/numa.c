@@ -14,24 +14,6 @@
 
 #define BYTES (128 * MIB)
 
-static long node_free(int node) /* kB */
-{
-	char path[80], line[128];
-	long kb = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/meminfo", node);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (strstr(line, "MemFree:"))
-			kb = strtol(strstr(line, "MemFree:") + 8, NULL, 10);
-	if (f)
-		fclose(f);
-	if (kb < 0)
-		die("%s", path);
-	return kb;
-}
-
 int main(void)
 {
 	const long kb = BYTES / 1024, tolerance = 24 * 1024;
@@ -45,15 +27,15 @@ int main(void)
 			other = 1 - node;
 			if (um_shrink())
 				die("shrink");
-			before[0] = node_free(0);
-			before[1] = node_free(1);
+			before[0] = memory_free(0);
+			before[1] = memory_free(1);
 			fd = um_create(BYTES, flags ? UNMAPPED_CREATE_THISNODE : 0, node);
 			p = fd < 0 ? NULL : map_shared(fd, BYTES);
 			if (!p)
 				die("object on node %d", node);
 			touch(p, BYTES);
-			used[0] = before[0] - node_free(0);
-			used[1] = before[1] - node_free(1);
+			used[0] = before[0] - memory_free(0);
+			used[1] = before[1] - memory_free(1);
 			ok(used[node] > kb - tolerance && used[other] < tolerance,
 			   "node %d%s: its memory is taken (%ld and %ld kB)", node,
 			   flags ? ", this only" : "", used[0], used[1]);
@@ -61,7 +43,7 @@ int main(void)
 			close(fd);
 			if (um_shrink())
 				die("shrink");
-			used[node] = before[node] - node_free(node);
+			used[node] = before[node] - memory_free(node);
 			ok(labs(used[node]) < tolerance,
 			   "node %d: and given back (but for %ld kB)", node, used[node]);
 		}
