@@ -97,26 +97,21 @@ static int alloc_nearest(struct allocator *a, int nid, unsigned int order,
 	return err;
 }
 
-static int alloc_from(struct allocator *a, int nid, unsigned int order,
-		      unsigned int flags, unsigned long want, unsigned long *pfn)
+int allocator_alloc_ahead(struct allocator *a, int nid, unsigned int order,
+			  unsigned int flags, unsigned long want, unsigned long *pfn)
 {
 	struct cache *c = allocator_cache(a, nid);
 	int err;
 
 	if (unlikely(!c || order > BLOCK_ORDER))
 		return -EINVAL;
-	err = alloc_nearest(a, nid, order, flags, want, flags & UM_THISNODE, pfn);
-	if (unlikely(err) && !(flags & (UM_NOWAIT | UM_THISNODE)))
+	err = alloc_nearest(a, nid, order, flags, want,
+			    (flags & (UM_THISNODE | UM_TRY)) == UM_THISNODE, pfn);
+	if (unlikely(err) && !(flags & (UM_NOWAIT | UM_THISNODE | UM_TRY)))
 		err = alloc_nearest(a, nid, order, flags, want, true, pfn);
-	if (unlikely(err))
+	if (unlikely(err && !(flags & UM_TRY)))
 		cache_count(c, STAT_FAILURES, 1);
 	return err;
-}
-
-int allocator_alloc_slow(struct allocator *a, int nid, unsigned int order,
-			 unsigned int flags, unsigned long *pfn)
-{
-	return alloc_from(a, nid, order, flags, 1UL << order, pfn);
 }
 
 unsigned long allocator_alloc_bulk(struct allocator *a, int nid, unsigned int flags,
@@ -125,7 +120,7 @@ unsigned long allocator_alloc_bulk(struct allocator *a, int nid, unsigned int fl
 	unsigned long i;
 
 	for (i = 0; i < nr; i++)
-		if (alloc_from(a, nid, 0, flags, nr - i, &pfns[i]))
+		if (allocator_alloc_ahead(a, nid, 0, flags, nr - i, &pfns[i]))
 			break;
 	return i;
 }

@@ -37,7 +37,7 @@ void allocator_destroy(struct allocator *a);
  * allocator_alloc - 2^@order contiguous, naturally aligned, absent pages
  * @nid:	the node to ask first
  * @order:	0 to BLOCK_ORDER
- * @flags:	UM_ZERO, UM_NOWAIT, UM_THISNODE
+ * @flags:	UM_ZERO, UM_NOWAIT, UM_THISNODE, UM_TRY
  * @pfn:	receives the first page
  *
  * Context: any with UM_NOWAIT, else may sleep.
@@ -46,6 +46,15 @@ void allocator_destroy(struct allocator *a);
 static __always_inline int allocator_alloc(struct allocator *a, int nid,
 					   unsigned int order, unsigned int flags,
 					   unsigned long *pfn);
+
+/**
+ * allocator_alloc_ahead - the same, for one who will soon ask for more
+ * @want:	pages that will be asked for, these included: what the cache
+ *		lacks of them is taken from the system together, as far as that
+ *		is easily had
+ */
+int allocator_alloc_ahead(struct allocator *a, int nid, unsigned int order,
+			  unsigned int flags, unsigned long want, unsigned long *pfn);
 
 /**
  * allocator_alloc_bulk - many single pages, taken from the system together
@@ -103,8 +112,6 @@ const char *allocator_validate(struct allocator *a);
 
 /* --- the usual cases, inline ---------------------------------------------- */
 
-int allocator_alloc_slow(struct allocator *a, int nid, unsigned int order,
-			 unsigned int flags, unsigned long *pfn);
 int allocator_free_slow(struct allocator *a, unsigned long pfn, unsigned int order);
 
 static inline struct cache *allocator_cache(const struct allocator *a, int nid)
@@ -123,7 +130,7 @@ static __always_inline int allocator_alloc(struct allocator *a, int nid,
 	if (likely(c && !order && (flags & UM_ZERO || !c->zero)) &&
 	    likely(magazine_pop(c, CLEAN, pfn)))
 		return 0;
-	err = allocator_alloc_slow(a, nid, order, flags, &got);
+	err = allocator_alloc_ahead(a, nid, order, flags, 1UL << order, &got);
 	if (likely(!err))
 		*pfn = got;
 	return err;

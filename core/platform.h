@@ -31,7 +31,11 @@
 #define UM_ZERO	    (1U << 0) /* the pages must read as zero */
 #define UM_NOWAIT   (1U << 1) /* only what the cache holds; any context */
 #define UM_THISNODE (1U << 2) /* no other node will do */
-#define UM_TRY	    (1U << 3) /* get(): give up rather than reclaim */
+/*
+ * Give up soon.  get(): rather than reclaim.  A request: rather than ask a node
+ * again that had nothing a moment ago.
+ */
+#define UM_TRY (1U << 3)
 
 /* What unmap() had to split, as bits of its return value. */
 #define UM_SPLIT_2M (1 << 0) /* a 2 MiB entry into 4 KiB entries */

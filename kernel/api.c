@@ -18,6 +18,8 @@ static unsigned int core_flags(gfp_t gfp)
 		flags |= UM_ZERO;
 	if (gfp & __GFP_THISNODE)
 		flags |= UM_THISNODE;
+	if (gfp & __GFP_NORETRY)
+		flags |= UM_TRY;
 	if (!gfpflags_allow_blocking(gfp))
 		flags |= UM_NOWAIT;
 	return flags;
@@ -66,6 +68,17 @@ static void warn_failed(gfp_t gfp, unsigned int order, int nid)
 			current->comm, order, nid, &gfp);
 }
 
+static struct page *handed_out(int err, unsigned long pfn, gfp_t gfp, unsigned int order,
+			       int nid)
+{
+	if (err) {
+		warn_failed(gfp, order, nid);
+		return NULL;
+	}
+	hand_out(pfn_to_page(pfn), order);
+	return pfn_to_page(pfn);
+}
+
 struct page *unmapped_pages_alloc_node(int nid, gfp_t gfp, unsigned int order)
 {
 	unsigned long pfn;
@@ -77,12 +90,7 @@ struct page *unmapped_pages_alloc_node(int nid, gfp_t gfp, unsigned int order)
 	saved = scope_enter(gfp);
 	err = allocator_alloc(&unmapped_allocator, nid, order, core_flags(gfp), &pfn);
 	scope_leave(gfp, saved);
-	if (err) {
-		warn_failed(gfp, order, nid);
-		return NULL;
-	}
-	hand_out(pfn_to_page(pfn), order);
-	return pfn_to_page(pfn);
+	return handed_out(err, pfn, gfp, order, nid);
 }
 EXPORT_SYMBOL_GPL(unmapped_pages_alloc_node);
 
@@ -91,6 +99,23 @@ struct page *unmapped_pages_alloc(gfp_t gfp, unsigned int order)
 	return unmapped_pages_alloc_node(NUMA_NO_NODE, gfp, order);
 }
 EXPORT_SYMBOL_GPL(unmapped_pages_alloc);
+
+struct page *unmapped_pages_alloc_ahead(int nid, gfp_t gfp, unsigned int order,
+					unsigned long want)
+{
+	unsigned long pfn;
+	unsigned int saved;
+	int err;
+
+	if (nid == NUMA_NO_NODE)
+		nid = numa_mem_id();
+	saved = scope_enter(gfp);
+	err = allocator_alloc_ahead(&unmapped_allocator, nid, order, core_flags(gfp),
+				    want, &pfn);
+	scope_leave(gfp, saved);
+	return handed_out(err, pfn, gfp, order, nid);
+}
+EXPORT_SYMBOL_GPL(unmapped_pages_alloc_ahead);
 
 unsigned long unmapped_pages_alloc_bulk(int nid, gfp_t gfp, unsigned long nr,
 					struct page **pages)

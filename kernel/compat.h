@@ -9,6 +9,7 @@
 #ifndef UNMAPPED_COMPAT_H
 #define UNMAPPED_COMPAT_H
 
+#include <linux/huge_mm.h>
 #include <linux/mm.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
@@ -19,6 +20,14 @@
 
 #include "have.h"
 #include "symbols.h"
+
+#ifdef HAVE_PFN_T
+#include <linux/pfn_t.h>
+#endif
+
+#ifndef CONFIG_TRANSPARENT_HUGEPAGE
+#error "unmapped needs a kernel with CONFIG_TRANSPARENT_HUGEPAGE"
+#endif
 
 /* Writes to vma->vm_flags go through functions, which know of per-VMA locks. */
 #ifndef HAVE_VM_FLAGS_SET
@@ -32,6 +41,26 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 	vma->vm_flags &= ~flags;
 }
 #endif
+
+/*
+ * A PMD entry of memory that nobody may take a reference to.  Where there is no
+ * special PMD, get_user_pages_fast() would take any huge one for a page of the
+ * page cache.  It leaves a devmap entry alone if no device has the pfn, and so
+ * does follow_page(); the rest of mm/ treats one in a VM_PFNMAP mapping as
+ * special.
+ */
+static inline vm_fault_t compat_insert_pfn_pmd(struct vm_fault *vmf, unsigned long pfn)
+{
+	bool write = vmf->flags & FAULT_FLAG_WRITE;
+
+#if !defined(HAVE_PFN_T)
+	return vmf_insert_pfn_pmd(vmf, pfn, write);
+#elif defined(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP)
+	return vmf_insert_pfn_pmd(vmf, __pfn_to_pfn_t(pfn, PFN_DEV), write);
+#else
+	return vmf_insert_pfn_pmd(vmf, __pfn_to_pfn_t(pfn, PFN_DEV | PFN_MAP), write);
+#endif
+}
 
 /* Shrinkers are allocated by the kernel, so that readers can outlive them. */
 #ifndef HAVE_SHRINKER_ALLOC

@@ -2,6 +2,9 @@
 /*
  * /dev/unmapped; the contract is in include/uapi/linux/unmapped.h.
  *
+ * A block of an object is mapped by one PMD entry where addresses allow it.  It
+ * is inserted by fault(): huge_fault() is not called for VM_PFNMAP on 6.1.
+ *
  * Mappings are VM_PFNMAP: get_user_pages() refuses them, and with it ptrace,
  * /proc/PID/mem, process_vm_readv(), O_DIRECT and fixed buffers; no page is
  * reachable through them but by the MMU.  VM_DONTDUMP keeps them out of core
@@ -11,10 +14,16 @@
 #include <linux/err.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/list.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/nodemask.h>
+#include <linux/pagemap.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/uaccess.h>
 #include <linux/unmapped.h>
 #include <uapi/linux/unmapped.h>
@@ -23,25 +32,148 @@
 #include "device.h"
 #include "object.h"
 
+/* --- faults ---------------------------------------------------------------- */
+
+/* May the 2 MiB around the fault be one entry?  All faults there agree. */
+static bool fits_pmd(struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct object *obj = vma->vm_file->private_data;
+	unsigned long start = vmf->address & PMD_MASK;
+	pmd_t pmd = READ_ONCE(*vmf->pmd);
+
+	if (obj->nohuge || vma->vm_flags & VM_NOHUGEPAGE)
+		return false;
+	if (start < vma->vm_start || start + PMD_SIZE > vma->vm_end)
+		return false;
+	if ((vmf->pgoff ^ (vmf->address >> PAGE_SHIFT)) % PTRS_PER_PTE)
+		return false;
+	/* A table from other times stays. */
+	return pmd_none(pmd) || pmd_leaf(pmd);
+}
+
+/* Set the entry of @addr; not 0, which ends the walk, when there is no more to do. */
+static int map_page(pte_t *pte, unsigned long addr, void *data)
+{
+	struct vm_area_struct *vma = data;
+	struct page *page;
+	bool block;
+
+	if (!pte_none(*pte))
+		return -EEXIST;
+	page = object_lookup(vma->vm_file->private_data, linear_page_index(vma, addr),
+			     &block);
+	if (!page)
+		return -ENOENT;
+	set_pte_at(vma->vm_mm, addr, pte,
+		   pte_mkspecial(pfn_pte(page_to_pfn(page), vma->vm_page_prot)));
+	return 0;
+}
+
+/*
+ * 4 KiB entries: that of the fault and those that follow it in the table, as far
+ * as the object has the pages and they are not mapped.
+ */
+static vm_fault_t map_pages(struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned long addr = vmf->address & PAGE_MASK;
+	unsigned long end = min(ALIGN(addr + 1, PMD_SIZE), vma->vm_end);
+
+	if (apply_to_page_range(vma->vm_mm, addr, end - addr, map_page, vma) == -ENOMEM)
+		return VM_FAULT_OOM;
+	return VM_FAULT_NOPAGE;
+}
+
 static vm_fault_t fault(struct vm_fault *vmf)
 {
 	struct object *obj = vmf->vma->vm_file->private_data;
-	struct page *page = object_page(obj, vmf->pgoff);
+	struct page *page;
+	bool block;
 
-	if (!page)
-		return VM_FAULT_SIGBUS;
+	page = object_page(obj, vmf->pgoff, &block);
 	/* Not VM_FAULT_OOM: that would call the OOM killer for one file's sake. */
-	if (IS_ERR(page))
+	if (IS_ERR_OR_NULL(page))
 		return VM_FAULT_SIGBUS;
-	return vmf_insert_pfn(vmf->vma, vmf->address, page_to_pfn(page));
+	if (block && fits_pmd(vmf))
+		return compat_insert_pfn_pmd(vmf,
+					     page_to_pfn(page) & ~(PTRS_PER_PTE - 1UL));
+	return map_pages(vmf);
 }
 
 static const struct vm_operations_struct vm_ops = {
 	.fault = fault,
 };
 
+/* --- mmap ------------------------------------------------------------------ */
+
+/*
+ * mmap() of a file is not told of MAP_POPULATE, and what would populate skips
+ * VM_PFNMAP.  But get_unmapped_area() is told, and the same task calls both, one
+ * after the other, without letting go of mmap_lock.  So it leaves a note.  One
+ * of an mmap(2) that failed in between is found by the task's next, or goes
+ * with the file.
+ */
+struct note {
+	struct list_head list;
+	struct file *file;
+	struct task_struct *task;
+};
+
+static LIST_HEAD(notes);
+static DEFINE_SPINLOCK(notes_lock);
+
+/* Was there a note of @task, or of anybody if NULL? */
+static bool take_notes(struct file *file, struct task_struct *task)
+{
+	struct note *n, *next;
+	bool found = false;
+
+	spin_lock(&notes_lock);
+	list_for_each_entry_safe(n, next, &notes, list) {
+		if (n->file != file || (task && n->task != task))
+			continue;
+		list_del(&n->list);
+		kfree(n);
+		found = true;
+	}
+	spin_unlock(&notes_lock);
+	return found;
+}
+
+static int leave_note(struct file *file)
+{
+	struct note *n = kmalloc(sizeof(*n), GFP_KERNEL_ACCOUNT);
+
+	if (!n)
+		return -ENOMEM;
+	n->file = file;
+	n->task = current;
+	spin_lock(&notes_lock);
+	list_add(&n->list, &notes);
+	spin_unlock(&notes_lock);
+	return 0;
+}
+
+/* Addresses that suit PMD entries, from 2 MiB on. */
+static unsigned long area(struct file *file, unsigned long addr, unsigned long len,
+			  unsigned long pgoff, unsigned long flags)
+{
+	int err = 0;
+
+	addr = thp_get_unmapped_area(file, addr, len, pgoff, flags);
+	if (IS_ERR_VALUE(addr))
+		return addr;
+	take_notes(file, current);
+	if ((flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE)
+		err = leave_note(file);
+	return err ?: addr;
+}
+
 static int mmap(struct file *file, struct vm_area_struct *vma)
 {
+	bool populate = take_notes(file, current) ||
+			(vma->vm_flags & (VM_LOCKED | VM_LOCKONFAULT)) == VM_LOCKED;
 	struct object *obj = file->private_data;
 	unsigned long end, nr = vma_pages(vma);
 	int err;
@@ -53,12 +185,12 @@ static int mmap(struct file *file, struct vm_area_struct *vma)
 	if (check_add_overflow(vma->vm_pgoff, nr, &end) ||
 	    end > UNMAPPED_MAX_BYTES >> PAGE_SHIFT)
 		return -EOVERFLOW;
-	if (obj->grows) {
-		err = object_resize(obj, end);
+	if (end > READ_ONCE(obj->nr) && !obj->grows)
+		return -ENXIO;
+	if (populate || end > READ_ONCE(obj->nr)) {
+		err = object_extend(obj, populate ? vma->vm_pgoff : end, end);
 		if (err)
 			return err;
-	} else if (end > obj->nr) {
-		return -ENXIO;
 	}
 
 	vm_flags_set(vma, VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP);
@@ -69,6 +201,7 @@ static int mmap(struct file *file, struct vm_area_struct *vma)
 
 static int release(struct inode *inode, struct file *file)
 {
+	take_notes(file, NULL);
 	object_destroy(file->private_data);
 	return 0;
 }
@@ -77,6 +210,7 @@ static int release(struct inode *inode, struct file *file)
 static const struct file_operations object_fops = {
 	.owner = THIS_MODULE,
 	.mmap = mmap,
+	.get_unmapped_area = area,
 	.release = release,
 	.llseek = noop_llseek,
 };
@@ -100,7 +234,7 @@ static int create(void __user *arg)
 	err = copy_struct_from_user(&c, sizeof(c), arg, argsz);
 	if (err)
 		return err;
-	if (c.flags & ~UNMAPPED_CREATE_THISNODE)
+	if (c.flags & ~(UNMAPPED_CREATE_THISNODE | UNMAPPED_CREATE_NOHUGE))
 		return -EOPNOTSUPP;
 	if (c.reserved)
 		return -EBADMSG;
@@ -115,7 +249,8 @@ static int create(void __user *arg)
 			    c.flags & UNMAPPED_CREATE_THISNODE ? __GFP_THISNODE : 0);
 	if (!obj)
 		return -ENOMEM;
-	err = object_resize(obj, c.bytes >> PAGE_SHIFT);
+	obj->nohuge = c.flags & UNMAPPED_CREATE_NOHUGE;
+	err = object_extend(obj, c.bytes >> PAGE_SHIFT, c.bytes >> PAGE_SHIFT);
 	if (err)
 		goto fail;
 	fd = anon_inode_getfd("[unmapped]", &object_fops, obj, O_RDWR | O_CLOEXEC);
@@ -152,6 +287,7 @@ static const struct file_operations device_fops = {
 	.owner = THIS_MODULE,
 	.open = open,
 	.mmap = mmap,
+	.get_unmapped_area = area,
 	.release = release,
 	.unlocked_ioctl = ioctl,
 	.compat_ioctl = compat_ptr_ioctl,

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The memory behind one open file: a sparse array of unmapped pages.
+ * The memory behind one open file: a sparse array of unmapped pages and blocks.
+ *
+ * An aligned part of 2 MiB that lies within the object is a whole block from
+ * its first touch on, if there is one to be had; anything else is single pages,
+ * each allocated at its own first touch.
  *
  * What an object may come to hold is charged to RLIMIT_MEMLOCK when a size is
  * set or mapped, so that a limit shows as an error there and not as a signal at
@@ -17,6 +21,12 @@
 
 #include "object.h"
 
+#define BLOCK_ORDER UNMAPPED_MAX_ORDER
+#define BLOCK_PAGES (1UL << BLOCK_ORDER)
+
+/* The most that a touch in sequence has taken from the system: one batch. */
+#define AHEAD (32 * BLOCK_PAGES)
+
 struct object *object_create(int node, gfp_t gfp)
 {
 	struct object *obj = kzalloc(sizeof(*obj), GFP_KERNEL_ACCOUNT);
@@ -31,19 +41,194 @@ struct object *object_create(int node, gfp_t gfp)
 	return obj;
 }
 
-void object_destroy(struct object *obj)
+/* --- what an array holds --------------------------------------------------- */
+
+/* Of a block, the first page, with a tag. */
+static void *make_entry(struct page *page, unsigned int order)
+{
+	return xa_tag_pointer(page, order ? 1 : 0);
+}
+
+static struct page *entry_page(void *entry)
+{
+	return xa_untag_pointer(entry);
+}
+
+static unsigned int entry_order(void *entry)
+{
+	return xa_pointer_tag(entry) ? BLOCK_ORDER : 0;
+}
+
+/* Return: 0; -EEXIST when any of the range is there already; -ENOMEM. */
+static int store(struct xarray *to, unsigned long index, void *entry)
+{
+	XA_STATE_ORDER(xas, to, index, entry_order(entry));
+
+	do {
+		xas_lock(&xas);
+		if (xas_find_conflict(&xas))
+			xas_set_err(&xas, -EEXIST);
+		else
+			xas_store(&xas, entry);
+		xas_unlock(&xas);
+	} while (xas_nomem(&xas, GFP_KERNEL));
+	return xas_error(&xas);
+}
+
+static void free_all(struct xarray *pages)
 {
 	unsigned long index;
-	struct page *page;
+	void *entry;
 
-	xa_for_each(&obj->pages, index, page) {
-		unmapped_pages_free(page, 0);
+	xa_for_each(pages, index, entry) {
+		unmapped_pages_free(entry_page(entry), entry_order(entry));
 		cond_resched();
 	}
-	xa_destroy(&obj->pages);
-	atomic_long_sub(obj->charged, &obj->user->locked_vm);
-	free_uid(obj->user);
-	kfree(obj);
+	xa_destroy(pages);
+}
+
+static struct page *lookup(struct xarray *pages, unsigned long index, bool *block)
+{
+	void *entry = xa_load(pages, index);
+
+	if (!entry)
+		return NULL;
+	*block = entry_order(entry);
+	return entry_page(entry) + (*block ? index % BLOCK_PAGES : 0);
+}
+
+struct page *object_lookup(struct object *obj, unsigned long index, bool *block)
+{
+	return lookup(&obj->pages, index, block);
+}
+
+/* --- allocation ------------------------------------------------------------ */
+
+static bool is_empty(struct xarray *pages, unsigned long first, unsigned long nr)
+{
+	return !xa_find(pages, &first, first + nr - 1, XA_PRESENT);
+}
+
+/*
+ * Allocate the page at @index of an object of @nr pages, or the block around
+ * it, into an array that is the object's own or becomes part of it later.
+ */
+static int fill(struct object *obj, struct xarray *to, unsigned long index,
+		unsigned long nr, unsigned long want)
+{
+	gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN | obj->gfp;
+	unsigned long first = round_down(index, BLOCK_PAGES);
+	unsigned int order = BLOCK_ORDER;
+	struct page *page = NULL;
+	int err;
+
+	if (first + BLOCK_PAGES <= nr && is_empty(&obj->pages, first, BLOCK_PAGES) &&
+	    is_empty(to, first, BLOCK_PAGES))
+		page = unmapped_pages_alloc_ahead(obj->node, gfp | __GFP_NORETRY, order,
+						  max(want, BLOCK_PAGES));
+	if (!page) {
+		first = index;
+		order = 0;
+		page = unmapped_pages_alloc_ahead(obj->node, gfp, order, want);
+	}
+	if (!page)
+		return -ENOMEM;
+	err = store(to, first, make_entry(page, order));
+	if (err)
+		unmapped_pages_free(page, order);
+	return err;
+}
+
+/* The first index behind what holds @index. */
+static unsigned long behind(unsigned long index, bool block)
+{
+	return block ? round_up(index + 1, BLOCK_PAGES) : index + 1;
+}
+
+/*
+ * Who goes on where the last touch ended, or begins with the start of the
+ * object, is taken to go through all of it.
+ */
+struct page *object_page(struct object *obj, unsigned long index, bool *block)
+{
+	unsigned long want, nr = READ_ONCE(obj->nr);
+	struct page *page;
+	int err;
+
+	if (index >= nr)
+		return NULL;
+	page = object_lookup(obj, index, block);
+	if (page)
+		return page;
+	want = index == READ_ONCE(obj->next) ? min(nr - index, AHEAD) : 1;
+	do {
+		err = fill(obj, &obj->pages, index, nr, want);
+		if (err && err != -EEXIST)
+			return ERR_PTR(err);
+		page = object_lookup(obj, index, block);
+	} while (!page);
+	WRITE_ONCE(obj->next, behind(index, *block));
+	return page;
+}
+
+/* --- size ------------------------------------------------------------------ */
+
+static int gather(struct object *obj, struct xarray *fresh, unsigned long index,
+		  unsigned long end)
+{
+	unsigned long nr = max(obj->nr, end);
+	bool block;
+	int err;
+
+	while (index < end) {
+		if (lookup(&obj->pages, index, &block) || lookup(fresh, index, &block)) {
+			index = behind(index, block);
+			continue;
+		}
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		err = fill(obj, fresh, index, nr, end - index);
+		if (err)
+			return err;
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Return: 0; -ENOMEM; -EEXIST when a touch was faster somewhere. */
+static int publish(struct object *obj, struct xarray *fresh)
+{
+	unsigned long index;
+	int err, ret = 0;
+	void *entry;
+
+	xa_for_each(fresh, index, entry) {
+		err = store(&obj->pages, index, entry);
+		if (!err)
+			xa_erase(fresh, index);
+		else if (err == -EEXIST)
+			ret = err;
+		else
+			return err;
+	}
+	return ret;
+}
+
+/*
+ * All of it is allocated before any of it is in the object, from where it can't
+ * be taken back.
+ */
+static int populate(struct object *obj, unsigned long first, unsigned long end)
+{
+	struct xarray fresh;
+	int err;
+
+	do {
+		xa_init_flags(&fresh, XA_FLAGS_ACCOUNT);
+		err = gather(obj, &fresh, first, end) ?: publish(obj, &fresh);
+		free_all(&fresh);
+	} while (err == -EEXIST);
+	return err;
 }
 
 static int charge(struct object *obj, unsigned long nr)
@@ -61,36 +246,37 @@ static int charge(struct object *obj, unsigned long nr)
 	return 0;
 }
 
-int object_resize(struct object *obj, unsigned long nr)
+static void uncharge(struct object *obj, unsigned long nr)
 {
+	atomic_long_sub(nr, &obj->user->locked_vm);
+	obj->charged -= nr;
+}
+
+int object_extend(struct object *obj, unsigned long first, unsigned long end)
+{
+	unsigned long charged;
 	int err = 0;
 
-	mutex_lock(&obj->lock);
-	if (nr > obj->nr)
-		err = charge(obj, nr - obj->nr);
-	if (!err && nr > obj->nr)
-		WRITE_ONCE(obj->nr, nr);
+	if (mutex_lock_killable(&obj->lock))
+		return -EINTR;
+	charged = obj->charged;
+	if (end > obj->nr)
+		err = charge(obj, end - obj->nr);
+	if (!err && first < end)
+		err = populate(obj, first, end);
+	if (err)
+		uncharge(obj, obj->charged - charged);
+	else if (end > obj->nr)
+		WRITE_ONCE(obj->nr, end);
 	mutex_unlock(&obj->lock);
 	return err;
 }
 
-struct page *object_page(struct object *obj, unsigned long index)
+void object_destroy(struct object *obj)
 {
-	struct page *page, *there;
-
-	if (index >= READ_ONCE(obj->nr))
-		return NULL;
-	page = xa_load(&obj->pages, index);
-	if (page)
-		return page;
-
-	page = unmapped_pages_alloc_node(
-		obj->node, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN | obj->gfp, 0);
-	if (!page)
-		return ERR_PTR(-ENOMEM);
-	there = xa_cmpxchg(&obj->pages, index, NULL, page, GFP_KERNEL);
-	if (likely(!there))
-		return page;
-	unmapped_pages_free(page, 0);
-	return xa_is_err(there) ? ERR_PTR(xa_err(there)) : there;
+	free_all(&obj->pages);
+	uncharge(obj, obj->charged);
+	free_uid(obj->user);
+	mutex_destroy(&obj->lock);
+	kfree(obj);
 }

@@ -10,10 +10,12 @@
 
 /**
  * struct object - secret memory, by page offset
- * @pages:	those that were touched
- * @lock:	of @nr and @charged
+ * @pages:	what was touched: pages, and blocks at naturally aligned offsets
+ * @next:	where a touch in sequence would go on
+ * @lock:	of @nr and @charged; held while a mapping is populated
  * @nr:		size in pages; with @grows, the end of the farthest mapping
  * @grows:	has no size of its own: made by open(2)
+ * @nohuge:	user mappings have 4 KiB entries only
  * @charged:	pages of @nr that count against the user's RLIMIT_MEMLOCK
  * @user:	who made it and is charged
  * @node:	node to take pages from, or NUMA_NO_NODE
@@ -21,9 +23,11 @@
  */
 struct object {
 	struct xarray pages;
+	unsigned long next;
 	struct mutex lock;
 	unsigned long nr;
 	bool grows;
+	bool nohuge;
 	unsigned long charged;
 	struct user_struct *user;
 	int node;
@@ -37,18 +41,27 @@ struct object *object_create(int node, gfp_t gfp);
 void object_destroy(struct object *obj);
 
 /**
- * object_resize - make the object at least @nr pages large
+ * object_extend - make the object at least @end pages large
+ * @first:	allocate the pages from here to @end now; @end for none
  *
- * Return: 0, or -EAGAIN when RLIMIT_MEMLOCK of its user would be exceeded, and
- * nothing was changed.  May sleep.
+ * Return: 0; -EAGAIN when RLIMIT_MEMLOCK of its user would be exceeded; -ENOMEM
+ * when there is no memory; -EINTR when the task is killed.  After an error the object
+ * is as it was, but for what somebody else touched meanwhile.  May sleep.
  */
-int object_resize(struct object *obj, unsigned long nr);
+int object_extend(struct object *obj, unsigned long first, unsigned long end);
 
 /**
  * object_page - the page at an offset, allocated and zeroed at first touch
+ * @block:	receives whether it is one of a whole block
+ *
+ * An aligned part of 2 MiB within the object is a block, or it is pages, and
+ * stays what it is once one of its pages was touched.
  *
  * Return: the page; NULL past the end; ERR_PTR(-ENOMEM).  May sleep.
  */
-struct page *object_page(struct object *obj, unsigned long index);
+struct page *object_page(struct object *obj, unsigned long index, bool *block);
+
+/* The same if it is there already, else NULL.  Any context. */
+struct page *object_lookup(struct object *obj, unsigned long index, bool *block);
 
 #endif /* UNMAPPED_OBJECT_H */

@@ -26,6 +26,7 @@
  *		but what another client that did not ask for zeroed pages left.
  *		__GFP_THISNODE: no other node will do.
  *		__GFP_NOWARN: do not log a failure.
+ *		__GFP_NORETRY: fail soon, as one who can do with less should.
  *		Without __GFP_DIRECT_RECLAIM (GFP_NOWAIT, GFP_ATOMIC) only what
  *		the cache holds is used; __GFP_IO and __GFP_FS are honoured when
  *		the system is asked for more.  Other flags have no meaning here.
@@ -39,6 +40,16 @@ struct page *unmapped_pages_alloc_node(int nid, gfp_t gfp, unsigned int order);
 
 /* The same, from the node of this CPU. */
 struct page *unmapped_pages_alloc(gfp_t gfp, unsigned int order);
+
+/**
+ * unmapped_pages_alloc_ahead - the same, for one who will soon ask for more
+ * @want:	pages that will be asked for, these included
+ *
+ * What the cache lacks of them is taken from the system together, with one
+ * flush for up to 32 blocks.  It stays in the cache, and whoever asks gets it.
+ */
+struct page *unmapped_pages_alloc_ahead(int nid, gfp_t gfp, unsigned int order,
+					unsigned long want);
 
 /**
  * unmapped_pages_alloc_bulk - allocate @nr single unmapped pages

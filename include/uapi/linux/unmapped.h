@@ -18,8 +18,17 @@
  * gives a new O_CLOEXEC file descriptor for an object of a fixed size, which
  * can be passed over a socket and outlives the descriptor it was made with.
  *
- * Pages are allocated at first touch, zeroed.  When the last reference to
- * the object goes (descriptors and mappings), its pages are zeroed again.
+ * Memory is allocated at first touch, zeroed: 2 MiB at a time where an aligned
+ * 2 MiB of the object can have contiguous memory, else 4 KiB.  When the last
+ * reference to the object goes (descriptors and mappings), it is zeroed again.
+ * MAP_POPULATE and MAP_LOCKED allocate all that is mapped in mmap(2) itself;
+ * page-table entries still come with the first touch.  mlock(2) has nothing to
+ * do, and does nothing: the memory is never swapped.
+ *
+ * Such 2 MiB are mapped by one entry of the page table if the address and the
+ * offset are alike modulo 2 MiB, which is how mmap(2) chooses addresses for
+ * 2 MiB and more.  madvise(MADV_NOHUGEPAGE) before the first touch, or
+ * UNMAPPED_CREATE_NOHUGE, asks for 4 KiB entries.
  *
  * Mappings must be MAP_SHARED, and can't be made executable.  They are never
  * dumped into a core file and can't be read by ptrace(2), /proc/PID/mem,
@@ -36,6 +45,9 @@
  *			UNMAPPED_MAX_BYTES
  *	ENXIO		the mapping ends past the end of an object of fixed size
  *	EAGAIN		RLIMIT_MEMLOCK of the user would be exceeded
+ *	ENOMEM		MAP_POPULATE or MAP_LOCKED found not enough memory; none
+ *			of what they had allocated is kept
+ *	EINTR		the task was killed meanwhile
  * A touch that finds no memory to give raises SIGBUS.
  *
  * Errors of the ioctls, in the order in which they are looked for:
@@ -69,6 +81,12 @@
  * Without it other nodes serve when @node has no memory.
  */
 #define UNMAPPED_CREATE_THISNODE (1U << 0)
+
+/*
+ * Map pages with 4 KiB entries only.  KVM before Linux 6.12 finds no memory
+ * behind larger ones: an access of the guest fails.
+ */
+#define UNMAPPED_CREATE_NOHUGE (1U << 1)
 
 /**
  * struct unmapped_create - argument of UNMAPPED_IOC_CREATE
