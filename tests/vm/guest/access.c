@@ -3,6 +3,9 @@
  * access - the ways by which one process, or the kernel for it, reads another's
  * memory are closed for /dev/unmapped, each with its own errno.
  *
+ * All of it is done twice: with memory mapped by 4 KiB entries, and by 2 MiB ones,
+ * which get_user_pages_fast() treats in another way.
+ *
  * Each way is first tried on ordinary memory of the same process: a control that
  * must succeed, or the refusal would prove nothing.
  */
@@ -27,11 +30,26 @@
 #include <linux/io_uring.h>
 
 #define BYTES (4 * PAGE)
+#define HUGE  (8 * BLOCK)
 
 static uint8_t *secret_memory, *ordinary;
 static struct secret secret, control;
 
 static pid_t victim;
+
+/* Only tells a status, for which no reference need be taken for long. */
+static void page_status(void)
+{
+	void *page = ordinary;
+	int status = -1;
+
+	ok(!syscall(SYS_move_pages, 0, 1UL, &page, NULL, &status, 0) && status == 0,
+	   "control: move_pages finds ordinary memory");
+	page = secret_memory;
+	status = 0;
+	ok(!syscall(SYS_move_pages, 0, 1UL, &page, NULL, &status, 0) && status < 0,
+	   "move_pages does not (%d)", status);
+}
 
 static void other_process(void)
 {
@@ -236,13 +254,10 @@ static void core_dumps(void)
 	core_dump("core after MADV_DODUMP");
 }
 
-int main(int argc, char **argv)
+/* All ways, with @bytes of an object mapped by entries of one kind. */
+static void all_ways(int fd, size_t bytes, const char *disk)
 {
-	int fd = um_open();
-
-	if (argc < 2)
-		return 2;
-	secret_memory = fd < 0 ? NULL : map_shared(fd, BYTES);
+	secret_memory = fd < 0 ? NULL : map_shared(fd, bytes);
 	ordinary = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 			-1, 0);
 	if (!secret_memory || ordinary == MAP_FAILED)
@@ -252,12 +267,42 @@ int main(int argc, char **argv)
 	secret_new(&control);
 	secret_write(secret_memory, &secret);
 	secret_write(ordinary, &control);
-	ok(is_zero(secret_memory + PAGE, BYTES - PAGE), "the rest is zero");
+	ok(is_zero(secret_memory + PAGE, bytes - PAGE), "the rest is zero");
 
 	other_process();
-	direct_io(argv[1]);
+	page_status();
+	direct_io(disk);
 	io_uring_buffers();
 	core_dumps();
 	ok(secret_at(secret_memory, &secret), "the secret is still there");
+	munmap(ordinary, BYTES);
+	munmap(secret_memory, bytes);
+	close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	long tables;
+	int fd;
+
+	if (argc < 2)
+		return 2;
+	note("4 KiB entries");
+	all_ways(um_open(), BYTES, argv[1]);
+
+	note("2 MiB entries");
+	fd = um_create(HUGE, 0, UNMAPPED_ANY_NODE);
+	secret_memory = fd < 0 ? NULL : map_shared(fd, HUGE);
+	if (!secret_memory)
+		die("2 MiB entries");
+	tables = file_value("/proc/self/status", "VmPTE");
+	touch(secret_memory, HUGE);
+	tables = file_value("/proc/self/status", "VmPTE") - tables;
+	ok(tables < 4 * 4, "control: touched without tables of 4 KiB entries (%ld kB)",
+	   tables);
+	munmap(secret_memory, HUGE);
+	all_ways(fd, HUGE, argv[1]);
+	/* Whoever had taken a reference would be noticed now. */
+	ok(um_shrink() == 0, "the cache is shrunk");
 	return finish();
 }

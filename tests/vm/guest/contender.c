@@ -4,6 +4,7 @@
  * direct map.
  *
  *	contender memfd_secret|unmapped [flushes]
+ *	contender rows
  *
  * 64 objects of 4 MiB are made and touched page by page, the attacker looks
  * for what was written to them, they are freed, and what is cached is given
@@ -25,6 +26,10 @@
  * word flushes kprobes do, at the functions that run on each CPU for one; there
  * is one CPU, so a hit is a flush.  Probes cost instructions, so such a run
  * measures nothing else.
+ *
+ * Rows.  For the bench, one object of 64 MiB of each kind, without the clearing:
+ * "row case order threads ours peer's peer", in instructions per page.  Order 9 is
+ * mapped by 2 MiB entries, 0 by 4 KiB ones.
  */
 #define _GNU_SOURCE
 #include "guest.h"
@@ -41,6 +46,7 @@
 #define OBJECT_BYTES (4 * MIB)
 #define PAGES	     (OBJECTS * OBJECT_BYTES / PAGE)
 #define LOOPS	     10000000UL
+#define ROW_BYTES    (64 * MIB)
 
 static const char *const probes[] = {
 	"do_flush_tlb_all",	 /* flush_tlb_all() */
@@ -205,6 +211,64 @@ static void print_map(const char *when, const struct direct_map *m)
 	       m->kb1g);
 }
 
+/* mmap() and touch, and free, of one object; in instructions for all of it. */
+static void one_object(int fd, int flags, uint64_t *touched, uint64_t *freed)
+{
+	uint64_t start;
+	uint8_t *p;
+
+	if (fd < 0)
+		fail("object");
+	start = tsc();
+	p = mmap(NULL, ROW_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | flags, fd, 0);
+	if (p == MAP_FAILED)
+		fail("mmap");
+	touch(p, ROW_BYTES);
+	*touched = tsc() - start;
+	start = tsc();
+	munmap(p, ROW_BYTES);
+	close(fd);
+	if (um_shrink())
+		fail("shrink");
+	*freed = tsc() - start;
+}
+
+static void rows(void)
+{
+	static const struct {
+		const char *name;
+		int order, flags;
+		uint32_t create;
+	} cases[] = {
+		{ "object-touch", 9, 0, 0 },
+		{ "object-populate", 9, MAP_POPULATE, 0 },
+		{ "object-touch", 0, 0, UNMAPPED_CREATE_NOHUGE },
+		{ "object-populate", 0, MAP_POPULATE, UNMAPPED_CREATE_NOHUGE },
+	};
+	uint64_t touched, freed, peer_touched, peer_freed;
+	double pages = (double)ROW_BYTES / PAGE, clear;
+	size_t i;
+
+	calibrate();
+	clear = clear_cost();
+	/* Once for what is done only once. */
+	one_object(secretmem_open(ROW_BYTES), 0, &peer_touched, &peer_freed);
+	one_object(um_create(ROW_BYTES, 0, UNMAPPED_ANY_NODE), 0, &touched, &freed);
+	one_object(secretmem_open(ROW_BYTES), 0, &peer_touched, &peer_freed);
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		one_object(um_create(ROW_BYTES, cases[i].create, UNMAPPED_ANY_NODE),
+			   cases[i].flags, &touched, &freed);
+		printf("row %s %d 1 %.0f %.0f memfd_secret\n", cases[i].name,
+		       cases[i].order, (double)touched / pages - clear,
+		       (double)peer_touched / pages - clear);
+		if (cases[i].flags)
+			continue;
+		printf("row object-free %d 1 %.0f %.0f memfd_secret\n", cases[i].order,
+		       (double)freed / pages - clear, (double)peer_freed / pages - clear);
+	}
+	printf("complete 1\n");
+}
+
 int main(int argc, char **argv)
 {
 	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
@@ -225,6 +289,10 @@ int main(int argc, char **argv)
 	counting = argc > 2 && !strcmp(argv[2], "flushes");
 	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
 		fail("setrlimit");
+	if (!strcmp(argv[1], "rows")) {
+		rows();
+		return 0;
+	}
 	if (counting) {
 		arm_probes();
 	} else {
