@@ -89,20 +89,38 @@ static void received(struct client *c, int nid, unsigned long pfn, unsigned int 
 	};
 }
 
+static int answered(struct client *c, int nid, unsigned int order, unsigned int flags,
+		    int err, unsigned long pfn)
+{
+	if (!err)
+		received(c, nid, pfn, order, flags);
+	else if (err != -ENOMEM && err != UNMAP_ERRNO)
+		machine_broken(c->machine, "allocation failed with %d", err);
+	return err;
+}
+
 int client_alloc(struct client *c, int nid, unsigned int order, unsigned int flags)
 {
-	struct machine *m = c->machine;
 	unsigned long pfn = ~0UL;
 	int err;
 
 	um_atomic = flags & UM_NOWAIT;
-	err = allocator_alloc(&m->allocator, nid, order, flags, &pfn);
+	err = allocator_alloc(&c->machine->allocator, nid, order, flags, &pfn);
 	um_atomic = false;
-	if (!err)
-		received(c, nid, pfn, order, flags);
-	else if (err != -ENOMEM && err != UNMAP_ERRNO)
-		machine_broken(m, "allocation failed with %d", err);
-	return err;
+	return answered(c, nid, order, flags, err, pfn);
+}
+
+int client_alloc_ahead(struct client *c, int nid, unsigned int order, unsigned int flags,
+		       unsigned long want)
+{
+	unsigned long pfn = ~0UL;
+	int err;
+
+	um_atomic = flags & UM_NOWAIT;
+	err = allocator_alloc_ahead(&c->machine->allocator, nid, order, flags, want,
+				    &pfn);
+	um_atomic = false;
+	return answered(c, nid, order, flags, err, pfn);
 }
 
 unsigned long client_alloc_bulk(struct client *c, int nid, unsigned int flags,

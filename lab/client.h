@@ -30,6 +30,10 @@ void client_destroy(struct client *c);
 /* Return: as allocator_alloc(). */
 int client_alloc(struct client *c, int nid, unsigned int order, unsigned int flags);
 
+/* Return: as allocator_alloc_ahead(). */
+int client_alloc_ahead(struct client *c, int nid, unsigned int order, unsigned int flags,
+		       unsigned long want);
+
 /* Return: as allocator_alloc_bulk(). */
 unsigned long client_alloc_bulk(struct client *c, int nid, unsigned int flags,
 				unsigned long nr);

@@ -55,6 +55,27 @@ static void a_bulk_request_is_one_flush(void **state)
 	finish();
 }
 
+static void what_is_foreseen_comes_with_one_flush(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	start(&ordinary);
+	assert_int_equal(
+		client_alloc_ahead(&one, 0, BLOCK_ORDER, UM_ZERO, 20 * BLOCK_PAGES), 0);
+	assert_int_equal(stat_of(0, STAT_BLOCKS_TAKEN), 20);
+	for (i = 1; i < 20; i++)
+		assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO | UM_NOWAIT),
+				 0);
+	assert_int_equal(m.map.flushes, 1);
+	/* More than there is: what there is, and no failure. */
+	assert_int_equal(client_alloc_ahead(&one, 0, 0, UM_ZERO, 1000 * BLOCK_PAGES), 0);
+	assert_true(stat_of(0, STAT_BLOCKS_TAKEN) > 30);
+	assert_int_equal(stat_of(0, STAT_FAILURES), 0);
+	assert_sound();
+	finish();
+}
+
 static void whole_blocks_split_nothing_but_a_gib(void **state)
 {
 	(void)state;
@@ -318,6 +339,35 @@ static void an_empty_node_is_not_asked_each_time(void **state)
 	finish();
 }
 
+/* Who can do with less gives up at once where there was nothing a moment ago. */
+static void who_only_tries_does_not_ask_again(void **state)
+{
+	unsigned long calls, failures;
+
+	(void)state;
+	start(&ordinary);
+	others_fill(&m, 0, 1);
+	others_fill(&m, 1, 1);
+	assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO | UM_TRY), -ENOMEM);
+	calls = m.calls[OP_GET];
+	failures = stat_of(0, STAT_FAILURES);
+	assert_true(calls > 0);
+	assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO | UM_TRY), -ENOMEM);
+	assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER,
+				      UM_ZERO | UM_TRY | UM_THISNODE),
+			 -ENOMEM);
+	assert_int_equal(m.calls[OP_GET], calls);
+	/* That is no failure of the allocator: something else serves. */
+	assert_int_equal(stat_of(0, STAT_FAILURES), failures);
+	assert_int_equal(failures, 0);
+	assert_int_equal(client_alloc(&one, 0, 0, UM_ZERO), 0);
+	others_free_all(&m);
+	m.clock += 1000 * BATCH_DECAY;
+	assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO | UM_TRY), 0);
+	assert_sound();
+	finish();
+}
+
 /* --- failures --------------------------------------------------------------------- */
 
 static void unmap_fails(void **state)
@@ -415,6 +465,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(batches_double_and_each_has_one_flush),
 		cmocka_unit_test(a_bulk_request_is_one_flush),
+		cmocka_unit_test(what_is_foreseen_comes_with_one_flush),
 		cmocka_unit_test(whole_blocks_split_nothing_but_a_gib),
 		cmocka_unit_test(small_entries_from_boot_stay_small),
 		cmocka_unit_test(pieces_of_the_highest_order),
@@ -426,6 +477,7 @@ int main(void)
 		cmocka_unit_test(the_nearest_node_serves_next),
 		cmocka_unit_test(this_node_and_no_other),
 		cmocka_unit_test(an_empty_node_is_not_asked_each_time),
+		cmocka_unit_test(who_only_tries_does_not_ask_again),
 		cmocka_unit_test(unmap_fails),
 		cmocka_unit_test(unmap_fails_in_the_middle_of_a_batch),
 		cmocka_unit_test(no_memory_for_metadata),

@@ -301,7 +301,8 @@ int main(int argc, char **argv)
 	ok(tables < 4 * 4, "control: touched without tables of 4 KiB entries (%ld kB)",
 	   tables);
 	munmap(secret_memory, HUGE);
-	all_ways(fd, HUGE, argv[1]);
+	close(fd);
+	all_ways(um_create(HUGE, 0, UNMAPPED_ANY_NODE), HUGE, argv[1]);
 	/* Whoever had taken a reference would be noticed now. */
 	ok(um_shrink() == 0, "the cache is shrunk");
 	return finish();

@@ -131,6 +131,7 @@ int main(void)
 {
 	struct direct_map start, now;
 	long splits, heals, healed, pieces, before, whole;
+	size_t i, bad;
 	uint8_t *p;
 	int fd, round;
 
@@ -153,11 +154,21 @@ int main(void)
 		before = now.splits2m;
 		heals = um_stat("heals_2m");
 		pieces = um_stat("pieces_taken");
+		/* At touch, and then in mmap(): 4 KiB entries, unless a block heals. */
 		fd = um_open();
-		p = fd < 0 ? NULL : map_shared(fd, BYTES);
-		if (!p)
+		p = fd < 0 ? MAP_FAILED
+			   : mmap(NULL, BYTES, PROT_READ | PROT_WRITE,
+				  MAP_SHARED | (round == 2 ? MAP_POPULATE : 0), fd, 0);
+		if (p == MAP_FAILED)
 			die("object");
+		if (round == 2)
+			ok(um_stat("pages_allocated") == BYTES / PAGE,
+			   "round %d: populated by mmap", round);
+		ok(is_zero(p, BYTES), "round %d: zero", round);
 		touch(p, BYTES);
+		for (i = 0, bad = 0; i < BYTES / PAGE; i++)
+			bad += p[i * PAGE] != ((uint8_t)i | 1);
+		ok(!bad, "round %d: each page is one of its own", round);
 		direct_map_read(&now);
 		direct_map_note("in use", &now);
 		ok(um_stat("pages_allocated") == BYTES / PAGE,
