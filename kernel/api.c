@@ -9,6 +9,7 @@
 #include <linux/unmapped.h>
 
 #include "host.h"
+#include "memcg.h"
 
 static unsigned int core_flags(gfp_t gfp)
 {
@@ -50,12 +51,18 @@ static void scope_leave(gfp_t gfp, unsigned int saved)
 		memalloc_nofs_restore(saved);
 }
 
-static void hand_out(struct page *page, unsigned int order)
+/* Return: @page; NULL if it can't be charged, and then it is free again. */
+static struct page *hand_out(struct page *page, gfp_t gfp, unsigned int order)
 {
 	unsigned long i;
 
 	for (i = 0; i < 1UL << order; i++)
 		init_page_count(page + i);
+	if (gfp & __GFP_ACCOUNT && unlikely(memcg_charge(page, gfp, order))) {
+		unmapped_pages_free(page, order);
+		return NULL;
+	}
+	return page;
 }
 
 static void warn_failed(gfp_t gfp, unsigned int order, int nid)
@@ -75,8 +82,7 @@ static struct page *handed_out(int err, unsigned long pfn, gfp_t gfp, unsigned i
 		warn_failed(gfp, order, nid);
 		return NULL;
 	}
-	hand_out(pfn_to_page(pfn), order);
-	return pfn_to_page(pfn);
+	return hand_out(pfn_to_page(pfn), gfp, order);
 }
 
 struct page *unmapped_pages_alloc_node(int nid, gfp_t gfp, unsigned int order)
@@ -122,7 +128,7 @@ unsigned long unmapped_pages_alloc_bulk(int nid, gfp_t gfp, unsigned long nr,
 {
 	/* The core's pfns and our pointers are of a size, and share the array. */
 	unsigned long *pfns = (unsigned long *)pages;
-	unsigned long i, got;
+	unsigned long i, got, given;
 	unsigned int saved;
 
 	BUILD_BUG_ON(sizeof(*pfns) != sizeof(*pages));
@@ -131,23 +137,28 @@ unsigned long unmapped_pages_alloc_bulk(int nid, gfp_t gfp, unsigned long nr,
 	saved = scope_enter(gfp);
 	got = allocator_alloc_bulk(&unmapped_allocator, nid, core_flags(gfp), nr, pfns);
 	scope_leave(gfp, saved);
-	for (i = 0; i < got; i++) {
-		pages[i] = pfn_to_page(pfns[i]);
-		hand_out(pages[i], 0);
-	}
 	if (got < nr)
 		warn_failed(gfp, 0, nid);
-	return got;
+	for (given = 0; given < got; given++) {
+		pages[given] = hand_out(pfn_to_page(pfns[given]), gfp, 0);
+		if (unlikely(!pages[given]))
+			break;
+	}
+	for (i = given + 1; i < got; i++)
+		allocator_free(&unmapped_allocator, pfns[i], 0);
+	return given;
 }
 EXPORT_SYMBOL_GPL(unmapped_pages_alloc_bulk);
 
 void unmapped_pages_free(struct page *page, unsigned int order)
 {
+	bool charged = false;
 	unsigned long i;
 
 	if (!page)
 		return;
 	for (i = 0; i < 1UL << order; i++) {
+		charged |= memcg_charged(page + i);
 		if (likely(page_ref_freeze(page + i, 1)))
 			continue;
 		WARN_ONCE(1,
@@ -158,6 +169,8 @@ void unmapped_pages_free(struct page *page, unsigned int order)
 			page_ref_unfreeze(page + i, 1);
 		return;
 	}
+	if (unlikely(charged))
+		memcg_uncharge(page, order);
 	allocator_free(&unmapped_allocator, page_to_pfn(page), order);
 }
 EXPORT_SYMBOL_GPL(unmapped_pages_free);

@@ -116,7 +116,7 @@ static bool is_empty(struct xarray *pages, unsigned long first, unsigned long nr
 static int fill(struct object *obj, struct xarray *to, unsigned long index,
 		unsigned long nr, unsigned long want)
 {
-	gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN | obj->gfp;
+	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN | obj->gfp;
 	unsigned long first = round_down(index, BLOCK_PAGES);
 	unsigned int order = BLOCK_ORDER;
 	struct page *page = NULL;

@@ -24,6 +24,10 @@ DEFINE_STATIC_CALL_RET0(um_set_direct_map_invalid_noflush,
 			sym_set_direct_map_invalid_noflush);
 DEFINE_STATIC_CALL_NULL(um_update_page_count, sym_update_page_count);
 DEFINE_STATIC_CALL_RET0(um_kallsyms_lookup_name, sym_kallsyms_lookup_name);
+#ifdef CONFIG_MEMCG
+DEFINE_STATIC_CALL_RET0(um_memcg_kmem_charge_page, sym_memcg_kmem_charge_page);
+DEFINE_STATIC_CALL_NULL(um_memcg_kmem_uncharge_page, sym_memcg_kmem_uncharge_page);
+#endif
 #ifdef CONFIG_ASYNC_KERNEL_PGTABLE_FREE
 DEFINE_STATIC_CALL_NULL(um_pagetable_free_kernel, sym_pagetable_free_kernel);
 #endif
@@ -88,6 +92,10 @@ int symbols_resolve(void)
 		       "set_direct_map_invalid_noflush") ?:
 	       RESOLVE(um_update_page_count, "update_page_count") ?:
 	       RESOLVE(um_kallsyms_lookup_name, "kallsyms_lookup_name") ?:
+#ifdef CONFIG_MEMCG
+	       RESOLVE(um_memcg_kmem_charge_page, "__memcg_kmem_charge_page") ?:
+	       RESOLVE(um_memcg_kmem_uncharge_page, "__memcg_kmem_uncharge_page") ?:
+#endif
 #ifdef CONFIG_ASYNC_KERNEL_PGTABLE_FREE
 	       RESOLVE(um_pagetable_free_kernel, "pagetable_free_kernel") ?:
 #endif

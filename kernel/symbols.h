@@ -18,6 +18,10 @@ int sym_set_memory_np(unsigned long addr, int numpages);
 int sym_set_direct_map_invalid_noflush(struct page *page);
 void sym_update_page_count(int level, unsigned long pages);
 unsigned long sym_kallsyms_lookup_name(const char *name);
+#ifdef CONFIG_MEMCG
+int sym_memcg_kmem_charge_page(struct page *page, gfp_t gfp, int order);
+void sym_memcg_kmem_uncharge_page(struct page *page, int order);
+#endif
 #ifdef CONFIG_ASYNC_KERNEL_PGTABLE_FREE
 void sym_pagetable_free_kernel(struct ptdesc *pt);
 #endif
@@ -28,6 +32,10 @@ DECLARE_STATIC_CALL(um_set_direct_map_invalid_noflush,
 		    sym_set_direct_map_invalid_noflush);
 DECLARE_STATIC_CALL(um_update_page_count, sym_update_page_count);
 DECLARE_STATIC_CALL(um_kallsyms_lookup_name, sym_kallsyms_lookup_name);
+#ifdef CONFIG_MEMCG
+DECLARE_STATIC_CALL(um_memcg_kmem_charge_page, sym_memcg_kmem_charge_page);
+DECLARE_STATIC_CALL(um_memcg_kmem_uncharge_page, sym_memcg_kmem_uncharge_page);
+#endif
 #ifdef CONFIG_ASYNC_KERNEL_PGTABLE_FREE
 DECLARE_STATIC_CALL(um_pagetable_free_kernel, sym_pagetable_free_kernel);
 #endif

@@ -25,6 +25,9 @@
  * @gfp:	__GFP_ZERO: the pages read as zero; without it they hold nothing
  *		but what another client that did not ask for zeroed pages left.
  *		__GFP_THISNODE: no other node will do.
+ *		__GFP_ACCOUNT: charge the pages to the memory cgroup of the
+ *		caller until they are freed.  Over its limit the allocation
+ *		fails, after reclaim in the cgroup; nobody is killed for it.
  *		__GFP_NOWARN: do not log a failure.
  *		__GFP_NORETRY: fail soon, as one who can do with less should.
  *		Without __GFP_DIRECT_RECLAIM (GFP_NOWAIT, GFP_ATOMIC) only what

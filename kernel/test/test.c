@@ -281,6 +281,49 @@ static void test_map_local(struct seq_file *m)
 }
 
 /* Wherever the pages came from: back in the direct map as they were there. */
+#ifdef CONFIG_MEMCG
+static bool all_charged(struct page *page, unsigned int order, unsigned long charge)
+{
+	unsigned long i;
+
+	for (i = 0; i < 1UL << order; i++)
+		if (page[i].memcg_data != charge)
+			return false;
+	return true;
+}
+
+/* In the root cgroup nothing is charged: tests/vm/guest/memcg.c runs this in another. */
+static void test_account(struct seq_file *m)
+{
+	struct page *run, *block, *single[8];
+	unsigned long charge, i, got;
+
+	run = unmapped_pages_alloc(ZEROED | __GFP_ACCOUNT, 3);
+	block = unmapped_pages_alloc(ZEROED | __GFP_ACCOUNT, 9);
+	got = unmapped_pages_alloc_bulk(NUMA_NO_NODE, ZEROED | __GFP_ACCOUNT,
+					ARRAY_SIZE(single), single);
+	ok(m, run && block && got == ARRAY_SIZE(single), "with __GFP_ACCOUNT");
+	if (!run || !block)
+		return;
+	charge = run->memcg_data;
+	ok(m, all_charged(run, 3, charge) && all_charged(block, 9, charge),
+	   "all pages %s",
+	   charge ? "are charged" : "of the root cgroup's are not charged");
+	for (i = 0; i < 8; i++)
+		unmapped_pages_free(run + i, 0);
+	unmapped_pages_free(block, 8);
+	for (i = 256; i < 512; i += 4)
+		unmapped_pages_free(block + i, 2);
+	for (i = 0; i < got; i++)
+		unmapped_pages_free(single[i], 0);
+	ok(m, all_charged(run, 3, 0) && all_charged(block, 9, 0), "until they are freed");
+}
+#else
+static void test_account(struct seq_file *m)
+{
+}
+#endif
+
 static void test_restored(struct seq_file *m)
 {
 	unsigned long bad = 0, nr = 0;
@@ -308,6 +351,7 @@ static int run_show(struct seq_file *m, void *v)
 	test_dirty(m);
 	test_contexts(m);
 	test_map_local(m);
+	test_account(m);
 	test_restored(m);
 	seq_printf(m, "1..%u\n", number);
 	return 0;
