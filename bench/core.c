@@ -94,6 +94,13 @@ static int array_heal(void *host, unsigned long pfn)
 	return -EBUSY;
 }
 
+static bool array_unbroken(void *host, unsigned long pfn)
+{
+	(void)host;
+	(void)pfn;
+	return false;
+}
+
 static u64 now(void *host)
 {
 	struct timespec t;
@@ -138,6 +145,7 @@ static const struct um_host_ops ops = {
 	.flush = array_flush,
 	.heal = array_heal,
 	.heal_region = array_heal,
+	.unbroken = array_unbroken,
 	.now = coarse_now,
 	.drain = array_drain,
 	.nearest_node = array_nearest_node,

@@ -57,6 +57,8 @@ static int alloc_on(struct cache *c, unsigned int order, unsigned int flags,
 	unsigned long seen;
 	int err;
 
+	if (order > BLOCK_ORDER)
+		return cache_alloc_run(c, order, flags, pfn);
 	for (;;) {
 		seen = READ_ONCE(c->refills);
 		if (!cache_alloc(c, order, flags, pfn))
@@ -103,11 +105,12 @@ int allocator_alloc_ahead(struct allocator *a, int nid, unsigned int order,
 	struct cache *c = allocator_cache(a, nid);
 	int err;
 
-	if (unlikely(!c || order > BLOCK_ORDER))
+	if (unlikely(!c || order > REGION_ORDER))
 		return -EINVAL;
 	err = alloc_nearest(a, nid, order, flags, want,
 			    (flags & (UM_THISNODE | UM_TRY)) == UM_THISNODE, pfn);
-	if (unlikely(err) && !(flags & (UM_NOWAIT | UM_THISNODE | UM_TRY)))
+	if (unlikely(err) && order <= BLOCK_ORDER &&
+	    !(flags & (UM_NOWAIT | UM_THISNODE | UM_TRY)))
 		err = alloc_nearest(a, nid, order, flags, want, true, pfn);
 	if (unlikely(err && !(flags & UM_TRY)))
 		cache_count(c, STAT_FAILURES, 1);
@@ -128,15 +131,18 @@ unsigned long allocator_alloc_bulk(struct allocator *a, int nid, unsigned int fl
 int allocator_free_slow(struct allocator *a, unsigned long pfn, unsigned int order)
 {
 	struct block *b = table_lookup(&a->table, pfn);
+	int err = -EINVAL;
 
-	if (unlikely(!b || !(READ_ONCE(b->flags) & BLOCK_LIVE) || order > BLOCK_ORDER ||
-		     pfn & ((1UL << order) - 1))) {
-		WARN_ONCE(1,
-			  "unmapped: broken: free of pfn %#lx, order %u: never allocated",
-			  pfn, order);
-		return -EINVAL;
+	if (unlikely(order > BLOCK_ORDER)) {
+		if (order <= REGION_ORDER && !(pfn & ((1UL << order) - 1)))
+			err = allocator_free_run(a, pfn, order);
+	} else if (likely(b && READ_ONCE(b->flags) & BLOCK_LIVE &&
+			  !(pfn & ((1UL << order) - 1)))) {
+		return cache_free(a->caches[b->nid], b, pfn, order);
 	}
-	return cache_free(a->caches[b->nid], b, pfn, order);
+	WARN_ONCE(err, "unmapped: broken: free of pfn %#lx, order %u: never allocated",
+		  pfn, order);
+	return err;
 }
 
 void allocator_drain_cpu(struct allocator *a)

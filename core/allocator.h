@@ -36,7 +36,7 @@ void allocator_destroy(struct allocator *a);
 /**
  * allocator_alloc - 2^@order contiguous, naturally aligned, absent pages
  * @nid:	the node to ask first
- * @order:	0 to BLOCK_ORDER
+ * @order:	0 to REGION_ORDER; runs of blocks are seldom cached
  * @flags:	UM_ZERO, UM_NOWAIT, UM_THISNODE, UM_TRY
  * @pfn:	receives the first page
  *
@@ -113,6 +113,7 @@ const char *allocator_validate(struct allocator *a);
 /* --- the usual cases, inline ---------------------------------------------- */
 
 int allocator_free_slow(struct allocator *a, unsigned long pfn, unsigned int order);
+int allocator_free_run(struct allocator *a, unsigned long pfn, unsigned int order);
 
 static inline struct cache *allocator_cache(const struct allocator *a, int nid)
 {

@@ -249,12 +249,8 @@ static void mark_dirty(struct cache *c, struct block_masks *m, unsigned int word
 		atomic_long_fetch_or((long)pages, &m->dirty[word]);
 }
 
-/*
- * What the client asked for becomes true of pages just claimed: zero, or in
- * the hands of a client that does not care.
- */
-static void prepare(struct cache *c, struct block *b, unsigned int index,
-		    unsigned int order, unsigned int flags)
+void cache_prepare(struct cache *c, struct block *b, unsigned int index,
+		   unsigned int order, unsigned int flags)
 {
 	struct block_masks *m = block_masks(b);
 	unsigned int word = index / BITS_PER_LONG;
@@ -513,7 +509,7 @@ int cache_alloc(struct cache *c, unsigned int order, unsigned int flags,
 		index = claim_active(c, order, &b);
 	if (index < 0)
 		return -ENOMEM;
-	prepare(c, b, (unsigned int)index, order, flags);
+	cache_prepare(c, b, (unsigned int)index, order, flags);
 	*pfn = block_pfn(b) + (unsigned int)index;
 	return 0;
 }

@@ -92,7 +92,10 @@ struct cache {
 	unsigned long refills;	  /* read without the lock */
 	unsigned int batch;
 	u64 last_refill;
-	u64 retry_after; /* read without the lock */
+	unsigned long look_at; /* where a broken region may have a block */
+	unsigned int look_in;  /* broken regions in which to look, this time */
+	bool look_first;       /* there was one, so look there first */
+	u64 retry_after;       /* read without the lock */
 
 	atomic_long_t stats[NR_CACHE_STATS];
 };
@@ -202,6 +205,38 @@ int cache_refill(struct cache *c, unsigned int order, unsigned long want,
 		 unsigned long seen);
 
 /**
+ * cache_alloc_run - blocks that are one naturally aligned run
+ * @order:	more than BLOCK_ORDER, up to REGION_ORDER
+ *
+ * What is cached serves first; then it is given back, for the system to make
+ * a run of it together with what lies beside it.
+ *
+ * Return: 0 with *@pfn set, -ENOMEM, or the errno of unmap().  May sleep, but
+ * not with UM_NOWAIT.
+ */
+int cache_alloc_run(struct cache *c, unsigned int order, unsigned int flags,
+		    unsigned long *pfn);
+
+/**
+ * cache_take_run - take a run from the system, for the caller
+ *
+ * Return: 0 with *@pfn set; all is allocated.  -ENOMEM or the errno of unmap().
+ * May sleep.
+ */
+int cache_take_run(struct cache *c, unsigned int order, unsigned long *pfn);
+
+/**
+ * cache_claim_run - claim @nr blocks from @b on, if all of them are whole
+ * @have:	a block of these that is the caller's already, or NULL
+ *
+ * cache_free_run() is the reverse.  Any context.
+ */
+bool cache_claim_run(struct cache *c, struct block *b, unsigned int nr,
+		     const struct block *have);
+void cache_free_run(struct cache *c, struct block *b, unsigned int nr,
+		    const struct block *have);
+
+/**
  * cache_shrink - give free memory back to the system
  * @nr:		pages to give back; whole blocks first, then pieces
  * @flags:	UM_TRY: do not wait for a refill under way, which may be waiting
@@ -214,7 +249,7 @@ unsigned long cache_shrink(struct cache *c, unsigned long nr, unsigned int flags
 /* Pages that cache_shrink() would give back now.  Any context. */
 unsigned long cache_shrinkable(struct cache *c);
 
-/* --- between cache.c, refill.c and shrink.c ------------------------------ */
+/* --- between cache.c, run.c, refill.c and shrink.c ----------------------- */
 
 static inline void cache_count(struct cache *c, enum cache_stat stat, long n)
 {
@@ -227,6 +262,13 @@ static inline void cache_count(struct cache *c, enum cache_stat stat, long n)
 void cache_update(struct cache *c, struct block *b);
 void cache_update_locked(struct cache *c, struct block *b);
 void cache_unlist(struct cache *c, struct block *b);
+
+/*
+ * What the client asked for becomes true of pages just claimed: zero, or in
+ * the hands of a client that does not care.
+ */
+void cache_prepare(struct cache *c, struct block *b, unsigned int index,
+		   unsigned int order, unsigned int flags);
 
 /* Never serve from this block again; it is not given back either. */
 void cache_quarantine(struct cache *c, struct block *b, const char *why);

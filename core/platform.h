@@ -22,7 +22,8 @@
 /* A block is what one PMD entry of the direct map covers, a region a PUD. */
 #define BLOCK_ORDER   9U
 #define BLOCK_PAGES   (1U << BLOCK_ORDER)
-#define REGION_BLOCKS 512U
+#define REGION_ORDER  18U
+#define REGION_BLOCKS (1U << (REGION_ORDER - BLOCK_ORDER))
 
 /* Metadata is asked for while memory is short: rather fail than kill for it. */
 #define GFP_METADATA (GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
@@ -35,35 +36,43 @@
  * Give up soon.  get(): rather than reclaim.  A request: rather than ask a node
  * again that had nothing a moment ago.
  */
-#define UM_TRY (1U << 3)
+#define UM_TRY	  (1U << 3)
+#define UM_REGION (1U << 4) /* get(): only of this region */
 
-/* What unmap() had to split, as bits of its return value. */
-#define UM_SPLIT_2M (1 << 0) /* a 2 MiB entry into 4 KiB entries */
-#define UM_SPLIT_1G (1 << 1) /* a 1 GiB entry into 2 MiB entries */
+/* What unmap() and map() had to split, as bits of their return value. */
+#define UM_SPLIT_2M  (1 << 0) /* a 2 MiB entry into 4 KiB entries */
+#define UM_SPLIT_1G  (1 << 1) /* a 1 GiB entry into 2 MiB entries */
+#define UM_ONE_ENTRY (1 << 2) /* nothing: unmap() made a 1 GiB entry absent */
 
 struct allocator;
 
 /**
  * struct um_host_ops - the machine under the core
  * @get:	take 2^@order naturally aligned pages of node @nid from the
- *		system, present in the direct map and zeroed.  @flags: UM_TRY.
+ *		system, present in the direct map and zeroed.  @flags: UM_TRY;
+ *		UM_REGION, with @order BLOCK_ORDER: a block that is free now, the
+ *		first of the region of *@pfn that is at *@pfn or above it.
  *		Return: 0 with *@pfn set, or -ENOMEM.  May sleep.
  * @put:	give 2^@order pages back to the system.  They are present.
  *		Does not sleep.
- * @unmap:	make 2^@order pages absent.  With @order BLOCK_ORDER the entry
- *		stays as large as it is (a 1 GiB entry is split to 2 MiB); a
- *		smaller range gets 4 KiB entries.  Stale translations may
- *		remain until @flush.  Return: UM_SPLIT_* bits, or a negative
- *		errno with every page of the range present.  May sleep.
+ * @unmap:	make 2^@order pages absent.  An entry that maps no other page
+ *		stays as large as it is.  Others are split: to 2 MiB for blocks
+ *		and more, to 4 KiB for less.  Stale translations may remain
+ *		until @flush.  Return: UM_SPLIT_* bits, UM_ONE_ENTRY, or a
+ *		negative errno with every page of the range present.  May sleep.
  * @map:	make 2^@order absent pages present again, by the entries there
- *		are; splits nothing.  Return: 0, or a negative errno when the
+ *		are.  Up to BLOCK_ORDER; a block of a region that is absent by
+ *		one entry splits that.  REGION_ORDER: such a region, in one
+ *		step.  Return: 0, UM_SPLIT_1G, or a negative errno when the
  *		entries are not what @unmap left, and then nothing was changed.
- *		Does not sleep.
+ *		Does not sleep, and needs no memory.
  * @flush:	drop all stale kernel translations on every CPU.  May sleep.
  * @heal:	make the 4 KiB entries of the block at @pfn one 2 MiB entry,
  *		if they are alike (all present, or all absent).
  *		Return: 0, or -EBUSY with nothing changed.  May sleep.
  * @heal_region: the same for the 2 MiB entries of the region at @pfn.
+ * @unbroken:	whether one present entry of 1 GiB maps the page at @pfn, so that
+ *		to take a block there is to split it.  Does not sleep.
  * @zero:	clear 2^@order absent pages.  NULL where memory need not be
  *		clean.  Does not sleep.
  * @now:	a clock in nanoseconds that never goes back.
@@ -83,6 +92,7 @@ struct um_host_ops {
 	void (*flush)(void *host);
 	int (*heal)(void *host, unsigned long pfn);
 	int (*heal_region)(void *host, unsigned long pfn);
+	bool (*unbroken)(void *host, unsigned long pfn);
 	void (*zero)(void *host, unsigned long pfn, unsigned int order);
 	u64 (*now)(void *host);
 	void (*drain)(void *host, struct allocator *a);

@@ -9,6 +9,11 @@
  * it has are taken instead: their block is then owned in part, and is healed
  * when all of it has become ours.
  *
+ * The first block taken of a region splits its 1 GiB entry.  So when the system
+ * offers one of a region that is not broken yet, one that is free in a broken
+ * region is taken instead, if it is soon found: all that is taken one after the
+ * other fills one region before it breaks the next.
+ *
  * A batch doubles with each refill that follows soon after the last.
  */
 #include "allocator.h"
@@ -17,6 +22,8 @@
 #define PIECES_ENOUGH 64U
 /* And anything at all when so many could not be unmapped. */
 #define BAD_ENOUGH 4U
+/* In how many broken regions a refill looks for blocks in vain. */
+#define LOOK_IN 8U
 
 struct piece {
 	unsigned long pfn;
@@ -56,6 +63,62 @@ static int unmap(struct cache *c, const struct piece *p)
 	return bits;
 }
 
+/* A block of a region that is broken already, from where the last one was on. */
+static int get_in_broken(struct cache *c, unsigned long *pfn)
+{
+	const struct um_host_ops *ops = c->allocator->ops;
+	const struct table *t = &c->allocator->table;
+	void *host = c->allocator->host;
+	unsigned long r, n;
+
+	for (n = 0; n <= t->nr_regions && c->look_in; n++) {
+		r = c->look_at >> REGION_ORDER;
+		if (r >= t->nr_regions)
+			r = c->look_at = 0;
+		if (!ops->unbroken(host, c->look_at) &&
+		    atomic_read(&t->regions[r].nr_blocks) < (int)REGION_BLOCKS) {
+			*pfn = c->look_at;
+			if (!ops->get(host, c->nid, BLOCK_ORDER, UM_TRY | UM_REGION,
+				      pfn)) {
+				c->look_at = *pfn + BLOCK_PAGES;
+				return 0;
+			}
+			c->look_in--;
+		}
+		c->look_at = (r + 1) << REGION_ORDER;
+	}
+	return -ENOMEM;
+}
+
+/*
+ * One block.  Before one that is offered breaks a region, look for a better one;
+ * once there was one, look first.
+ */
+static int get_block(struct cache *c, unsigned int flags, unsigned long *pfn)
+{
+	const struct um_host_ops *ops = c->allocator->ops;
+	void *host = c->allocator->host;
+	unsigned long offered;
+	int err;
+
+	if (c->look_first && !get_in_broken(c, pfn))
+		return 0;
+	c->look_first = false;
+	err = ops->get(host, c->nid, BLOCK_ORDER, flags, &offered);
+	if (err)
+		return err;
+	if (c->look_in && ops->unbroken(host, offered)) {
+		c->look_first = !get_in_broken(c, pfn);
+		if (c->look_first) {
+			ops->put(host, offered, BLOCK_ORDER);
+			return 0;
+		}
+		c->look_at = offered; /* the region that is broken now */
+	}
+	*pfn = offered;
+	return 0;
+}
+
 /* Take one piece of at most *order, the largest there is down to least. */
 static int get(struct cache *c, struct piece *p, unsigned int *order, unsigned int least,
 	       unsigned int flags)
@@ -64,7 +127,9 @@ static int get(struct cache *c, struct piece *p, unsigned int *order, unsigned i
 	int err;
 
 	for (;; --*order) {
-		err = ops->get(c->allocator->host, c->nid, *order, flags, &p->pfn);
+		err = *order == BLOCK_ORDER ? get_block(c, flags, &p->pfn)
+					    : ops->get(c->allocator->host, c->nid, *order,
+						       flags, &p->pfn);
 		if (!err || *order == least)
 			break;
 	}
@@ -87,6 +152,8 @@ static unsigned int gather(struct cache *c, struct piece *taken, unsigned int or
 {
 	unsigned int nr = 0, bad = 0, pages = 0;
 
+	c->look_in = LOOK_IN;
+	c->look_first = false;
 	while (nr < REFILL_MAX && pages < enough && bad < BAD_ENOUGH &&
 	       !get(c, &taken[nr], &order, least, pages ? UM_TRY : 0)) {
 		if (taken[nr].split < 0)
@@ -109,20 +176,12 @@ static void own(struct block *b, const struct piece *p)
 		WRITE_ONCE(b->masks->owned[i], b->masks->owned[i] | mask);
 }
 
-/* From here on the pages of a piece can be allocated. */
-static void publish(struct cache *c, const struct piece *p)
+/* The pages of a piece are ours, and in nobody's hands yet; lock held. */
+static void take_over(struct cache *c, struct block *b, const struct piece *p)
 {
-	struct block *b = p->b;
 	struct region *r = table_region(&c->allocator->table, p->pfn);
-	unsigned long flags;
 	unsigned int i;
-	int nr_free;
 
-	/* What an allocator that keeps its lists in the pages would do. */
-	if (UM_BROKEN(UM_BREAK_METADATA))
-		WRITE_ONCE(*(unsigned long *)um_page_address(p->pfn), p->pfn);
-
-	spin_lock_irqsave(&c->lock, flags);
 	if (!(b->flags & BLOCK_LIVE)) {
 		if (b->flags & BLOCK_SPLIT)
 			WRITE_ONCE(c->nr_unhealed, c->nr_unhealed - 1);
@@ -139,21 +198,46 @@ static void publish(struct cache *c, const struct piece *p)
 	}
 	if (p->order < BLOCK_ORDER)
 		own(b, p);
-	b->nr_owned = (u16)(b->nr_owned + (1U << p->order));
+	b->nr_owned = (u16)(b->nr_owned + (1U << min(p->order, BLOCK_ORDER)));
 	if (p->split & UM_SPLIT_2M)
 		b->flags |= BLOCK_SPLIT;
 	if (p->split & UM_SPLIT_1G)
 		atomic_set(&r->split, 1);
+	if (p->split & UM_ONE_ENTRY)
+		atomic_set(&r->one_entry, 1);
+}
+
+static void count_taken(struct cache *c, const struct piece *p)
+{
+	cache_count(c, STAT_PAGES_OWNED, 1L << p->order);
+	if (p->order < BLOCK_ORDER)
+		cache_count(c, STAT_PIECES_TAKEN, 1);
+	else
+		cache_count(c, STAT_BLOCKS_TAKEN, 1L << (p->order - BLOCK_ORDER));
+	cache_count(c, STAT_SPLITS_2M, !!(p->split & UM_SPLIT_2M));
+	cache_count(c, STAT_SPLITS_1G, !!(p->split & UM_SPLIT_1G));
+}
+
+/* From here on the pages of a piece can be allocated. */
+static void publish(struct cache *c, const struct piece *p)
+{
+	struct block *b = p->b;
+	unsigned long flags;
+	int nr_free;
+
+	/* What an allocator that keeps its lists in the pages would do. */
+	if (UM_BROKEN(UM_BREAK_METADATA))
+		WRITE_ONCE(*(unsigned long *)um_page_address(p->pfn), p->pfn);
+
+	spin_lock_irqsave(&c->lock, flags);
+	take_over(c, b, p);
 	nr_free = block_free(b, p->pfn % BLOCK_PAGES, p->order);
 	cache_update_locked(c, b);
 	spin_unlock_irqrestore(&c->lock, flags);
 
 	if (nr_free < 0)
 		cache_quarantine(c, b, "a page that was taken is free already");
-	cache_count(c, STAT_PAGES_OWNED, 1L << p->order);
-	cache_count(c, p->order < BLOCK_ORDER ? STAT_PIECES_TAKEN : STAT_BLOCKS_TAKEN, 1);
-	cache_count(c, STAT_SPLITS_2M, !!(p->split & UM_SPLIT_2M));
-	cache_count(c, STAT_SPLITS_1G, !!(p->split & UM_SPLIT_1G));
+	count_taken(c, p);
 }
 
 /*
@@ -250,4 +334,42 @@ int cache_refill(struct cache *c, unsigned int order, unsigned long want,
 	}
 	mutex_unlock(&c->refill_lock);
 	return err;
+}
+
+int cache_take_run(struct cache *c, unsigned int order, unsigned long *pfn)
+{
+	const struct um_host_ops *ops = c->allocator->ops;
+	void *host = c->allocator->host;
+	struct piece p = { .order = order };
+	unsigned long flags;
+	unsigned int i;
+	int err;
+
+	might_sleep();
+	/* Without the lock: others need not wait until memory has been moved. */
+	err = ops->get(host, c->nid, order, 0, &p.pfn);
+	if (err)
+		return err;
+
+	mutex_lock(&c->refill_lock);
+	p.split = make_room(c, &p);
+	if (!p.split)
+		p.split = unmap(c, &p);
+	if (p.split >= 0) {
+		if (!UM_BROKEN(UM_BREAK_FLUSH))
+			ops->flush(host);
+		for (i = 0; i < 1U << (order - BLOCK_ORDER); i++) {
+			spin_lock_irqsave(&c->lock, flags);
+			take_over(c, &p.b[i], &p);
+			spin_unlock_irqrestore(&c->lock, flags);
+		}
+		count_taken(c, &p);
+		cache_count(c, STAT_FLUSHES, 1);
+		cache_count(c, STAT_REFILLS, 1);
+		*pfn = p.pfn;
+	}
+	mutex_unlock(&c->refill_lock);
+	if (p.split < 0 && !UM_BROKEN(UM_BREAK_TRACE))
+		ops->put(host, p.pfn, order);
+	return min(p.split, 0);
 }

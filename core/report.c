@@ -209,6 +209,9 @@ const char *allocator_validate(struct allocator *a)
 		if (!wrong &&
 		    (int)nr_blocks != atomic_read(&a->table.regions[r].nr_blocks))
 			wrong = "a region counts its blocks wrongly";
+		if (!wrong && nr_blocks < REGION_BLOCKS &&
+		    atomic_read(&a->table.regions[r].one_entry))
+			wrong = "a region is absent by one entry and not all ours";
 	}
 	for (n = 0; n < a->nr_nodes && !wrong; n++) {
 		if (!a->caches[n])

@@ -9,6 +9,8 @@
  * free of them; the entries of such a block are healed when none of it is left.
  *
  * Regions whose 1 GiB entry we split are healed when they have no block left.
+ * One that is absent by one entry goes back in one step when all of it is idle;
+ * by pressure on a part of it, that entry is split.
  */
 #include "allocator.h"
 
@@ -107,29 +109,75 @@ static struct block *claim_idle(struct cache *c)
 	return best;
 }
 
+/* 2^@order pages, made present, are the system's again. */
+static void release(struct cache *c, struct block *b, unsigned int order)
+{
+	unsigned int i, nr = 1U << (order - BLOCK_ORDER);
+	unsigned long flags, pfn = block_pfn(b);
+	struct allocator *a = c->allocator;
+
+	for (i = 0; i < nr; i++) {
+		spin_lock_irqsave(&c->lock, flags);
+		forget(c, &b[i]);
+		spin_unlock_irqrestore(&c->lock, flags);
+		heal_block(c, &b[i]);
+	}
+	a->ops->put(a->host, pfn, order);
+	cache_count(c, STAT_PAGES_OWNED, -(1L << order));
+	cache_count(c, STAT_BLOCKS_RELEASED, nr);
+	cache_count(c, STAT_PAGES_RELEASED, 1L << order);
+}
+
+/*
+ * The region of block @b, which is claimed, if it is absent by one entry and all
+ * of it is idle: to release only part of it would split that entry.
+ */
+static bool release_region(struct cache *c, struct block *b)
+{
+	struct allocator *a = c->allocator;
+	struct region *r = table_region(&a->table, block_pfn(b));
+	struct block *first = r->blocks;
+	unsigned int i;
+
+	if (!atomic_read(&r->one_entry) || !cache_claim_run(c, first, REGION_BLOCKS, b))
+		return false;
+	for (i = 0; i < REGION_BLOCKS; i++)
+		zero_dirty(c, &first[i], NULL);
+	if (!UM_BROKEN(UM_BREAK_PRESENT) &&
+	    a->ops->map(a->host, block_pfn(first), REGION_ORDER)) {
+		cache_free_run(c, first, REGION_BLOCKS, b);
+		return false;
+	}
+	atomic_set(&r->one_entry, 0);
+	release(c, first, REGION_ORDER);
+	return true;
+}
+
 static bool release_whole(struct cache *c)
 {
-	const struct um_host_ops *ops = c->allocator->ops;
-	void *host = c->allocator->host;
+	struct allocator *a = c->allocator;
 	struct block *b = claim_idle(c);
-	unsigned long flags, pfn;
+	struct region *r;
+	int ret = 0;
 
 	if (!b)
 		return false;
-	pfn = block_pfn(b);
+	if (release_region(c, b))
+		return true;
 	zero_dirty(c, b, NULL);
-	if (!UM_BROKEN(UM_BREAK_PRESENT) && ops->map(host, pfn, BLOCK_ORDER)) {
+	if (!UM_BROKEN(UM_BREAK_PRESENT))
+		ret = a->ops->map(a->host, block_pfn(b), BLOCK_ORDER);
+	if (ret < 0) {
 		cache_quarantine(c, b, "its pages can't be mapped");
 		return true; /* the next one may do better */
 	}
-	spin_lock_irqsave(&c->lock, flags);
-	forget(c, b);
-	spin_unlock_irqrestore(&c->lock, flags);
-	heal_block(c, b);
-	ops->put(host, pfn, BLOCK_ORDER);
-	cache_count(c, STAT_PAGES_OWNED, -(long)BLOCK_PAGES);
-	cache_count(c, STAT_BLOCKS_RELEASED, 1);
-	cache_count(c, STAT_PAGES_RELEASED, BLOCK_PAGES);
+	if (ret & UM_SPLIT_1G) {
+		r = table_region(&a->table, block_pfn(b));
+		atomic_set(&r->split, 1);
+		atomic_set(&r->one_entry, 0);
+		cache_count(c, STAT_SPLITS_1G, 1);
+	}
+	release(c, b, BLOCK_ORDER);
 	return true;
 }
 
@@ -226,7 +274,7 @@ static void heal_regions(struct cache *c)
 		reg = &a->table.regions[r];
 		if (!READ_ONCE(reg->blocks) || !atomic_read(&reg->split) ||
 		    atomic_read(&reg->nr_blocks) || UM_BROKEN(UM_BREAK_HEAL) ||
-		    a->ops->heal_region(a->host, r << REGION_PAGES_SHIFT))
+		    a->ops->heal_region(a->host, r << REGION_ORDER))
 			continue;
 		atomic_set(&reg->split, 0);
 		cache_count(c, STAT_HEALS_1G, 1);

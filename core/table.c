@@ -4,7 +4,7 @@
 
 int table_init(struct table *t, unsigned long nr_pfns)
 {
-	t->nr_regions = (nr_pfns + (1UL << REGION_PAGES_SHIFT) - 1) >> REGION_PAGES_SHIFT;
+	t->nr_regions = (nr_pfns + (1UL << REGION_ORDER) - 1) >> REGION_ORDER;
 	t->regions = kvcalloc(t->nr_regions, sizeof(*t->regions), GFP_KERNEL);
 	return t->regions ? 0 : -ENOMEM;
 }
@@ -27,7 +27,7 @@ void table_destroy(struct table *t)
 struct block *table_get(struct table *t, unsigned long pfn)
 {
 	struct block *b = table_lookup(t, pfn), *made;
-	unsigned long i = pfn >> REGION_PAGES_SHIFT;
+	unsigned long i = pfn >> REGION_ORDER;
 	unsigned int n;
 
 	if (b || i >= t->nr_regions)

@@ -14,18 +14,18 @@
 
 #include "block.h"
 
-#define REGION_PAGES_SHIFT 18U /* log2(REGION_BLOCKS * BLOCK_PAGES) */
-
 /**
  * struct region - 1 GiB, naturally aligned
  * @blocks:	its 512 blocks; NULL when none of them was ever used
  * @nr_blocks:	how many of them are in use
  * @split:	we split its 1 GiB entry
+ * @one_entry:	all of it is ours, and absent by one entry of 1 GiB
  */
 struct region {
 	struct block *blocks;
 	atomic_t nr_blocks;
 	atomic_t split;
+	atomic_t one_entry;
 };
 
 struct table {
@@ -40,7 +40,7 @@ void table_destroy(struct table *t);
 /* The region of a pfn that has a block. */
 static inline struct region *table_region(const struct table *t, unsigned long pfn)
 {
-	return &t->regions[pfn >> REGION_PAGES_SHIFT];
+	return &t->regions[pfn >> REGION_ORDER];
 }
 
 /* The blocks of a region; NULL when it was never used. */
@@ -53,7 +53,7 @@ static inline struct block *table_blocks(const struct table *t, unsigned long re
 /* The block of a pfn, in use or not; NULL when its region was never used. */
 static inline struct block *table_lookup(const struct table *t, unsigned long pfn)
 {
-	unsigned long i = pfn >> REGION_PAGES_SHIFT;
+	unsigned long i = pfn >> REGION_ORDER;
 	struct block *blocks;
 
 	if (unlikely(i >= t->nr_regions))

@@ -71,9 +71,8 @@ static void received(struct client *c, int nid, unsigned long pfn, unsigned int 
 		check_page(c, i, flags);
 		m->holder[i] = c->id;
 		m->tag[i] = (u64)c->id << 2 | 2 | (flags & UM_ZERO ? 0 : TAG_NOT_ZEROED);
+		m->nr_held[i >> BLOCK_ORDER]++;
 	}
-	m->nr_held[pfn >> BLOCK_ORDER] =
-		(u16)(m->nr_held[pfn >> BLOCK_ORDER] + (1U << order));
 	unlock(m);
 
 	if (c->nr_held == c->room) {
@@ -154,15 +153,15 @@ void client_free(struct client *c, unsigned long i, unsigned int order)
 	struct machine *m = c->machine;
 	struct held h = c->held[i];
 	unsigned long pfn, end = h.pfn + (1UL << h.order);
-	unsigned long block = h.pfn >> BLOCK_ORDER;
 	int err;
 
 	order = min(order, (unsigned int)h.order);
 	c->held[i] = c->held[--c->nr_held];
 	lock(m);
-	for (pfn = h.pfn; pfn < end; pfn++)
+	for (pfn = h.pfn; pfn < end; pfn++) {
 		m->holder[pfn] = 0;
-	m->nr_held[block] = (u16)(m->nr_held[block] - (1U << h.order));
+		m->nr_held[pfn >> BLOCK_ORDER]--;
+	}
 	unlock(m);
 
 	/* Frees are for any context. */
@@ -196,7 +195,7 @@ unsigned long client_join(struct client *c, unsigned long i)
 	struct held h = c->held[i];
 	unsigned long buddy;
 
-	while (h.order < BLOCK_ORDER &&
+	while (h.order < REGION_ORDER &&
 	       find_held(c, h.pfn ^ 1UL << h.order, h.order, &buddy)) {
 		h.pfn &= ~(1UL << h.order);
 		h.order++;
@@ -211,5 +210,5 @@ unsigned long client_join(struct client *c, unsigned long i)
 void client_free_all(struct client *c)
 {
 	while (c->nr_held)
-		client_free(c, c->nr_held - 1, BLOCK_ORDER);
+		client_free(c, c->nr_held - 1, REGION_ORDER);
 }

@@ -3,8 +3,8 @@
  * The simulated direct map: which entry maps each page, how large it is, who
  * split it, and which translations CPUs may still hold.
  *
- * A region is one 1 GiB entry until somebody splits it, a block one 2 MiB entry
- * until somebody splits that.  Memory may end inside a region; its entry is
+ * A region is one 1 GiB entry, present or absent, until somebody splits it, a
+ * block one 2 MiB entry until somebody splits that.  Memory may end inside a region; its entry is
  * taken to be whole nevertheless.  A page whose entry went from present to absent is
  * stale until the next flush: some CPU may still reach it.
  */
@@ -17,11 +17,12 @@ enum splitter { SPLIT_BY_NONE, SPLIT_BY_BOOT, SPLIT_BY_OTHERS, SPLIT_BY_US };
 
 struct directmap {
 	unsigned long nr_pages, nr_blocks, nr_regions;
-	u8 *region_split; /* enum splitter */
-	u8 *block_split;  /* enum splitter */
-	u8 *absent;	  /* of each page */
-	u8 *stale;	  /* of each page */
-	u16 *nr_absent;	  /* of each block */
+	u8 *region_split;  /* enum splitter */
+	u8 *region_absent; /* of each region: absent, by one entry */
+	u8 *block_split;   /* enum splitter */
+	u8 *absent;	   /* of each page */
+	u8 *stale;	   /* of each page */
+	u16 *nr_absent;	   /* of each block */
 	unsigned long nr_stale;
 	/* Done by us, not by others. */
 	unsigned long splits_2m, splits_1g, heals_2m, heals_1g, flushes;

@@ -43,7 +43,8 @@ static void unlock(struct machine *m)
 static bool in_memory(struct machine *m, const char *op, unsigned long pfn,
 		      unsigned int order)
 {
-	if (order <= BLOCK_ORDER && pfn < m->nr_pages && !(pfn & ((1UL << order) - 1)))
+	if (order <= REGION_ORDER && pfn + (1UL << order) <= m->nr_pages &&
+	    !(pfn & ((1UL << order) - 1)))
 		return true;
 	machine_broken(m, "%s() of pfn %#lx, order %u, which there is not", op, pfn,
 		       order);
@@ -106,6 +107,21 @@ static bool run_is_free(const struct machine *m, unsigned long pfn, unsigned int
 	return true;
 }
 
+/* The first that is free of the aligned runs from @from to @end. */
+static int find_run(struct machine *m, unsigned int order, unsigned long from,
+		    unsigned long end, unsigned long *pfn)
+{
+	unsigned long mask = (1UL << order) - 1;
+
+	for (from = (from + mask) & ~mask; from + mask < end; from += mask + 1) {
+		if (!run_is_free(m, from, order))
+			continue;
+		*pfn = from;
+		return 0;
+	}
+	return -ENOMEM;
+}
+
 int machine_find(struct machine *m, int nid, unsigned int order, unsigned long *pfn)
 {
 	unsigned long blocks = m->config.node_pages >> BLOCK_ORDER;
@@ -113,6 +129,9 @@ int machine_find(struct machine *m, int nid, unsigned int order, unsigned long *
 	unsigned long k, b, i, start = 0;
 	unsigned int pass;
 
+	if (order > BLOCK_ORDER)
+		return find_run(m, order, first << BLOCK_ORDER,
+				(first + blocks) << BLOCK_ORDER, pfn);
 	if (m->config.scatter) {
 		m->random = m->random * 6364136223846793005UL + 1442695040888963407UL;
 		start = (m->random >> 33) % blocks;
@@ -139,7 +158,7 @@ int machine_find(struct machine *m, int nid, unsigned int order, unsigned long *
 static void take(struct machine *m, unsigned long pfn, unsigned int order,
 		 enum owner owner, u64 tag)
 {
-	unsigned long i, b = pfn >> BLOCK_ORDER;
+	unsigned long i;
 
 	for (i = pfn; i < pfn + (1UL << order); i++) {
 		if (m->map.absent[i])
@@ -151,21 +170,30 @@ static void take(struct machine *m, unsigned long pfn, unsigned int order,
 			machine_broken(m, "pfn %#lx comes to others with old content", i);
 		m->owner[i] = owner;
 		m->tag[i] = tag;
+		m->nr_used[i >> BLOCK_ORDER]++;
+		m->nr_core[i >> BLOCK_ORDER] += owner == OWNER_CORE;
 	}
-	m->nr_used[b] = (u16)(m->nr_used[b] + (1U << order));
-	if (owner == OWNER_CORE)
-		m->nr_core[b] = (u16)(m->nr_core[b] + (1U << order));
 }
 
 static void give_back(struct machine *m, unsigned long pfn, unsigned int order)
 {
-	unsigned long i, b = pfn >> BLOCK_ORDER;
+	unsigned long i;
 
-	if (m->owner[pfn] == OWNER_CORE)
-		m->nr_core[b] = (u16)(m->nr_core[b] - (1U << order));
-	for (i = pfn; i < pfn + (1UL << order); i++)
+	for (i = pfn; i < pfn + (1UL << order); i++) {
+		m->nr_used[i >> BLOCK_ORDER]--;
+		m->nr_core[i >> BLOCK_ORDER] -= m->owner[i] == OWNER_CORE;
 		m->owner[i] = OWNER_NONE;
-	m->nr_used[b] = (u16)(m->nr_used[b] - (1U << order));
+	}
+}
+
+/* A free block of one region, from *pfn on. */
+static int find_in_region(struct machine *m, int nid, unsigned long *pfn)
+{
+	unsigned long first = (unsigned long)nid * m->config.node_pages;
+	unsigned long end = ((*pfn >> REGION_ORDER) + 1) << REGION_ORDER;
+
+	return find_run(m, BLOCK_ORDER, max(*pfn, first),
+			min(end, first + m->config.node_pages), pfn);
 }
 
 /* --- the operations --------------------------------------------------------- */
@@ -178,8 +206,9 @@ static int machine_get(void *host, int nid, unsigned int order, unsigned int fla
 	int err;
 
 	lock(m);
-	if (nid < 0 || nid >= (int)m->config.nr_nodes || order > BLOCK_ORDER ||
-	    flags & ~UM_TRY) {
+	if (nid < 0 || nid >= (int)m->config.nr_nodes || order > REGION_ORDER ||
+	    flags & ~(UM_TRY | UM_REGION) ||
+	    (flags & UM_REGION && order != BLOCK_ORDER)) {
 		machine_broken(m, "get() of node %d, order %u, flags %#x", nid, order,
 			       flags);
 		unlock(m);
@@ -189,7 +218,8 @@ static int machine_get(void *host, int nid, unsigned int order, unsigned int fla
 		unlock(m);
 		return -ENOMEM;
 	}
-	err = machine_find(m, nid, order, pfn);
+	err = flags & UM_REGION ? find_in_region(m, nid, pfn)
+				: machine_find(m, nid, order, pfn);
 	if (!err && order < BLOCK_ORDER && !m->failed[OP_GET] && !m->config.threaded &&
 	    !machine_find(m, nid, order + 1, &larger))
 		machine_broken(m,
@@ -255,11 +285,14 @@ static int machine_map(void *host, unsigned long pfn, unsigned int order)
 
 	lock(m);
 	if (called(m, OP_MAP, false)) {
-		m->map_failed[pfn >> BLOCK_ORDER] = true;
-		memset(&m->cant_map[pfn], true, 1UL << order);
+		/* A region may well be mapped block by block then. */
+		if (order <= BLOCK_ORDER) {
+			m->map_failed[pfn >> BLOCK_ORDER] = true;
+			memset(&m->cant_map[pfn], true, 1UL << order);
+		}
 	} else if (core_has(m, "map", pfn, order, true)) {
 		ret = directmap_map(&m->map, pfn, order);
-		if (ret)
+		if (ret < 0)
 			machine_broken(m, "map() of pfn %#lx, order %u, would split", pfn,
 				       order);
 	}
@@ -300,7 +333,7 @@ static int machine_heal_region(void *host, unsigned long pfn)
 	int ret = -EBUSY;
 
 	lock(m);
-	if (pfn >= m->nr_pages || pfn & ((1UL << REGION_PAGES_SHIFT) - 1)) {
+	if (pfn >= m->nr_pages || pfn & ((1UL << REGION_ORDER) - 1)) {
 		machine_broken(m, "heal_region() of pfn %#lx", pfn);
 	} else {
 		if (!called(m, OP_HEAL_REGION, true) && !m->config.cant_heal_regions)
@@ -311,6 +344,18 @@ static int machine_heal_region(void *host, unsigned long pfn)
 	}
 	unlock(m);
 	return ret;
+}
+
+static bool machine_unbroken(void *host, unsigned long pfn)
+{
+	struct machine *m = host;
+	bool unbroken;
+
+	lock(m);
+	unbroken = pfn < m->nr_pages && !m->map.region_split[pfn >> REGION_ORDER] &&
+		   !m->map.region_absent[pfn >> REGION_ORDER];
+	unlock(m);
+	return unbroken;
 }
 
 static void machine_zero(void *host, unsigned long pfn, unsigned int order)
@@ -506,6 +551,7 @@ int machine_init(struct machine *m, const struct machine_config *config)
 		.flush = machine_flush,
 		.heal = machine_heal,
 		.heal_region = machine_heal_region,
+		.unbroken = machine_unbroken,
 		.zero = config->dirty_is_fine ? NULL : machine_zero,
 		.now = machine_now,
 		.drain = machine_drain,

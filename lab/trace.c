@@ -239,6 +239,13 @@ static unsigned int order_of(u8 arg)
 	return arg < 128 ? 0 : (arg - 128U) % (BLOCK_ORDER + 1);
 }
 
+/* Some of the whole blocks are runs of up to eight. */
+static unsigned int run_of(const u8 *arg)
+{
+	return order_of(arg[1]) == BLOCK_ORDER && arg[2] >> 5 > 4 ? (arg[2] >> 5) - 4U
+								  : 0;
+}
+
 static unsigned int flags_of(u8 arg)
 {
 	return ((arg & 3) != 3 ? UM_ZERO : 0) | ((arg & 12) == 12 ? UM_NOWAIT : 0) |
@@ -271,7 +278,8 @@ static void do_step(struct run *run, const struct step *s)
 	um_cpu = (s->arg[0] >> 2) % (int)m->config.nr_cpus;
 	switch ((enum step_op)s->op) {
 	case STEP_ALLOC:
-		if (client_alloc(c, nid, order_of(s->arg[1]), flags_of(s->arg[2])))
+		if (client_alloc(c, nid, order_of(s->arg[1]) + run_of(s->arg),
+				 flags_of(s->arg[2])))
 			run->result->refused++;
 		else
 			run->result->handed_out++;
@@ -286,10 +294,10 @@ static void do_step(struct run *run, const struct step *s)
 			break;
 		i = (s->arg[1] << 8 | s->arg[2]) % c->nr_held;
 		if (s->op == STEP_FREE_PIECES && s->arg[0] & 0x80)
-			client_free(c, client_join(c, i), BLOCK_ORDER);
+			client_free(c, client_join(c, i), REGION_ORDER);
 		else
 			client_free(c, i,
-				    s->op == STEP_FREE ? BLOCK_ORDER : s->arg[2] % 4);
+				    s->op == STEP_FREE ? REGION_ORDER : s->arg[2] % 4);
 		break;
 	case STEP_FREE_MANY:
 		n = c->nr_held * s->arg[1] / 255;

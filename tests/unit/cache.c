@@ -228,7 +228,7 @@ static void requests_that_make_no_sense(void **state)
 	(void)state;
 	start(&ordinary);
 	calls = m.calls[OP_GET];
-	assert_int_equal(allocator_alloc(&m.allocator, 0, BLOCK_ORDER + 1, 0, &pfn),
+	assert_int_equal(allocator_alloc(&m.allocator, 0, REGION_ORDER + 1, 0, &pfn),
 			 -EINVAL);
 	assert_int_equal(allocator_alloc(&m.allocator, 2, 0, UM_ZERO, &pfn), -EINVAL);
 	assert_int_equal(allocator_alloc(&m.allocator, -1, 0, UM_ZERO, &pfn), -EINVAL);

@@ -118,7 +118,7 @@ static void the_emptiest_region_goes_first(void **state)
 	const struct machine_config config = {
 		.nr_nodes = 2,
 		.nr_cpus = 1,
-		.node_pages = 1UL << (REGION_PAGES_SHIFT + 1),
+		.node_pages = 1UL << (REGION_ORDER + 1),
 		.scatter = true,
 	};
 	unsigned int count[2] = { 0 }, i, least;

@@ -10,7 +10,7 @@
 #include "magazine.h"
 #include "table.h"
 
-#define NR_PFNS ((3UL << REGION_PAGES_SHIFT) + 5 * BLOCK_PAGES)
+#define NR_PFNS ((3UL << REGION_ORDER) + 5 * BLOCK_PAGES)
 
 static void a_pfn_finds_its_block(void **state)
 {
@@ -18,9 +18,9 @@ static void a_pfn_finds_its_block(void **state)
 		32,
 		BLOCK_PAGES - 1,
 		BLOCK_PAGES,
-		(1UL << REGION_PAGES_SHIFT) - 1,
-		1UL << REGION_PAGES_SHIFT,
-		(3UL << REGION_PAGES_SHIFT) + 7,
+		(1UL << REGION_ORDER) - 1,
+		1UL << REGION_ORDER,
+		(3UL << REGION_ORDER) + 7,
 	};
 	unsigned long pfn;
 	struct table t;
@@ -51,9 +51,9 @@ static void what_was_never_used_has_no_block(void **state)
 	assert_null(table_lookup(&t, 32));
 	assert_null(table_lookup(&t, NR_PFNS - 1));
 	assert_non_null(table_get(&t, 32));
-	assert_null(table_lookup(&t, 1UL << REGION_PAGES_SHIFT));
-	assert_null(table_get(&t, 4UL << REGION_PAGES_SHIFT));
-	assert_null(table_lookup(&t, 4UL << REGION_PAGES_SHIFT));
+	assert_null(table_lookup(&t, 1UL << REGION_ORDER));
+	assert_null(table_get(&t, 4UL << REGION_ORDER));
+	assert_null(table_lookup(&t, 4UL << REGION_ORDER));
 	assert_null(table_lookup(&t, ~0UL));
 	table_destroy(&t);
 }
@@ -79,8 +79,8 @@ static void a_block_costs_128_bytes_at_most(void **state)
 	struct table t;
 
 	(void)state;
-	assert_int_equal(table_init(&t, 4UL << REGION_PAGES_SHIFT), 0);
-	for (pfn = 0; pfn < 4UL << REGION_PAGES_SHIFT; pfn += BLOCK_PAGES)
+	assert_int_equal(table_init(&t, 4UL << REGION_ORDER), 0);
+	for (pfn = 0; pfn < 4UL << REGION_ORDER; pfn += BLOCK_PAGES)
 		assert_non_null(table_get(&t, pfn));
 	/* And next to nothing for the region. */
 	assert_in_range(table_bytes(&t), 1, 4 * REGION_BLOCKS * 128 + 4 * 64);

@@ -546,7 +546,7 @@ static void two_regions(unsigned int first, bool first_is_older)
 	for (turn = 0; turn < 2; turn++) {
 		region = turn == first_is_older;
 		for (i = one.nr_held; i-- > 0;)
-			if (one.held[i].pfn >> REGION_PAGES_SHIFT == region)
+			if (one.held[i].pfn >> REGION_ORDER == region)
 				client_free(&one, i, BLOCK_ORDER);
 	}
 	assert_int_equal(one.nr_held, 0);
