@@ -93,8 +93,8 @@ struct cache {
 	unsigned int batch;
 	u64 last_refill;
 	unsigned long look_at; /* where a broken region may have a block */
-	unsigned int look_in;  /* broken regions in which to look, this time */
-	bool look_first;       /* there was one, so look there first */
+	unsigned int look_in;  /* in how many of them to look, this time */
+	bool look_first;       /* before the system is asked what it offers */
 	u64 retry_after;       /* read without the lock */
 
 	atomic_long_t stats[NR_CACHE_STATS];

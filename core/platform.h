@@ -50,8 +50,8 @@ struct allocator;
  * struct um_host_ops - the machine under the core
  * @get:	take 2^@order naturally aligned pages of node @nid from the
  *		system, present in the direct map and zeroed.  @flags: UM_TRY;
- *		UM_REGION, with @order BLOCK_ORDER: a block that is free now, the
- *		first of the region of *@pfn that is at *@pfn or above it.
+ *		UM_REGION, with @order BLOCK_ORDER or more: memory that is free
+ *		now, the first of the region of *@pfn from *@pfn on.
  *		Return: 0 with *@pfn set, or -ENOMEM.  May sleep.
  * @put:	give 2^@order pages back to the system.  They are present.
  *		Does not sleep.

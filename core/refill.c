@@ -63,8 +63,11 @@ static int unmap(struct cache *c, const struct piece *p)
 	return bits;
 }
 
-/* A block of a region that is broken already, from where the last one was on. */
-static int get_in_broken(struct cache *c, unsigned long *pfn)
+/*
+ * Blocks of a region that is broken already, from where the last ones were on,
+ * as many at once as there are, up to @order.
+ */
+static int get_in_broken(struct cache *c, struct piece *p, unsigned int order)
 {
 	const struct um_host_ops *ops = c->allocator->ops;
 	const struct table *t = &c->allocator->table;
@@ -77,10 +80,12 @@ static int get_in_broken(struct cache *c, unsigned long *pfn)
 			r = c->look_at = 0;
 		if (!ops->unbroken(host, c->look_at) &&
 		    atomic_read(&t->regions[r].nr_blocks) < (int)REGION_BLOCKS) {
-			*pfn = c->look_at;
-			if (!ops->get(host, c->nid, BLOCK_ORDER, UM_TRY | UM_REGION,
-				      pfn)) {
-				c->look_at = *pfn + BLOCK_PAGES;
+			for (p->order = order; p->order >= BLOCK_ORDER; p->order--) {
+				p->pfn = c->look_at;
+				if (ops->get(host, c->nid, p->order, UM_TRY | UM_REGION,
+					     &p->pfn))
+					continue;
+				c->look_at = p->pfn + (1UL << p->order);
 				return 0;
 			}
 			c->look_in--;
@@ -91,43 +96,52 @@ static int get_in_broken(struct cache *c, unsigned long *pfn)
 }
 
 /*
- * One block.  Before one that is offered breaks a region, look for a better one;
- * once there was one, look first.
+ * A block, or up to 2^@order pages of a better place: once the system has offered
+ * a block that would break a region, look for such first, as long as there are.
  */
-static int get_block(struct cache *c, unsigned int flags, unsigned long *pfn)
+static int get_blocks(struct cache *c, struct piece *p, unsigned int order,
+		      unsigned int flags)
 {
 	const struct um_host_ops *ops = c->allocator->ops;
 	void *host = c->allocator->host;
 	unsigned long offered;
 	int err;
 
-	if (c->look_first && !get_in_broken(c, pfn))
+	if (c->look_first && !get_in_broken(c, p, order))
 		return 0;
 	c->look_first = false;
 	err = ops->get(host, c->nid, BLOCK_ORDER, flags, &offered);
 	if (err)
 		return err;
 	if (c->look_in && ops->unbroken(host, offered)) {
-		c->look_first = !get_in_broken(c, pfn);
+		c->look_first = !get_in_broken(c, p, order);
 		if (c->look_first) {
 			ops->put(host, offered, BLOCK_ORDER);
 			return 0;
 		}
 		c->look_at = offered; /* the region that is broken now */
 	}
-	*pfn = offered;
+	p->pfn = offered;
+	p->order = BLOCK_ORDER;
 	return 0;
 }
 
-/* Take one piece of at most *order, the largest there is down to least. */
+/*
+ * Take one piece: at most @pages in whole blocks, or if *order is less the
+ * largest there is down to @least.
+ */
 static int get(struct cache *c, struct piece *p, unsigned int *order, unsigned int least,
-	       unsigned int flags)
+	       unsigned int pages, unsigned int flags)
 {
 	const struct um_host_ops *ops = c->allocator->ops;
+	unsigned int most = BLOCK_ORDER;
 	int err;
 
+	while (2U << most <= pages)
+		most++;
 	for (;; --*order) {
-		err = *order == BLOCK_ORDER ? get_block(c, flags, &p->pfn)
+		p->order = *order;
+		err = *order == BLOCK_ORDER ? get_blocks(c, p, most, flags)
 					    : ops->get(c->allocator->host, c->nid, *order,
 						       flags, &p->pfn);
 		if (!err || *order == least)
@@ -135,7 +149,6 @@ static int get(struct cache *c, struct piece *p, unsigned int *order, unsigned i
 	}
 	if (err)
 		return err;
-	p->order = *order;
 	p->split = make_room(c, p);
 	if (!p->split)
 		p->split = unmap(c, p);
@@ -153,9 +166,8 @@ static unsigned int gather(struct cache *c, struct piece *taken, unsigned int or
 	unsigned int nr = 0, bad = 0, pages = 0;
 
 	c->look_in = LOOK_IN;
-	c->look_first = false;
 	while (nr < REFILL_MAX && pages < enough && bad < BAD_ENOUGH &&
-	       !get(c, &taken[nr], &order, least, pages ? UM_TRY : 0)) {
+	       !get(c, &taken[nr], &order, least, enough - pages, pages ? UM_TRY : 0)) {
 		if (taken[nr].split < 0)
 			bad++;
 		else
@@ -221,7 +233,9 @@ static void count_taken(struct cache *c, const struct piece *p)
 /* From here on the pages of a piece can be allocated. */
 static void publish(struct cache *c, const struct piece *p)
 {
-	struct block *b = p->b;
+	unsigned int order = min(p->order, BLOCK_ORDER);
+	unsigned int nr = 1U << (p->order - order);
+	struct block *b;
 	unsigned long flags;
 	int nr_free;
 
@@ -229,14 +243,15 @@ static void publish(struct cache *c, const struct piece *p)
 	if (UM_BROKEN(UM_BREAK_METADATA))
 		WRITE_ONCE(*(unsigned long *)um_page_address(p->pfn), p->pfn);
 
-	spin_lock_irqsave(&c->lock, flags);
-	take_over(c, b, p);
-	nr_free = block_free(b, p->pfn % BLOCK_PAGES, p->order);
-	cache_update_locked(c, b);
-	spin_unlock_irqrestore(&c->lock, flags);
-
-	if (nr_free < 0)
-		cache_quarantine(c, b, "a page that was taken is free already");
+	for (b = p->b; b < p->b + nr; b++) {
+		spin_lock_irqsave(&c->lock, flags);
+		take_over(c, b, p);
+		nr_free = block_free(b, p->pfn % BLOCK_PAGES, order);
+		cache_update_locked(c, b);
+		spin_unlock_irqrestore(&c->lock, flags);
+		if (nr_free < 0)
+			cache_quarantine(c, b, "a page that was taken is free already");
+	}
 	count_taken(c, p);
 }
 

@@ -132,7 +132,7 @@ static void release(struct cache *c, struct block *b, unsigned int order)
  * The region of block @b, which is claimed, if it is absent by one entry and all
  * of it is idle: to release only part of it would split that entry.
  */
-static bool release_region(struct cache *c, struct block *b)
+static bool release_by_one_entry(struct cache *c, struct block *b)
 {
 	struct allocator *a = c->allocator;
 	struct region *r = table_region(&a->table, block_pfn(b));
@@ -162,7 +162,7 @@ static bool release_whole(struct cache *c)
 
 	if (!b)
 		return false;
-	if (release_region(c, b))
+	if (release_by_one_entry(c, b))
 		return true;
 	zero_dirty(c, b, NULL);
 	if (!UM_BROKEN(UM_BREAK_PRESENT))

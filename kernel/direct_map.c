@@ -12,10 +12,10 @@
  *    rest; its pfn is inverted, for L1TF (pfn_pte() sees to that);
  *  - present becomes absent: flush after; absent becomes present: no flush.
  *
- * CPA itself is of use to us only for splits.  Whole blocks it can make absent
- * (set_memory_np()), but with two flushes and a purge of all lazy vmaps for
- * each, and on 6.1 there is no way back that is not static; page by page
- * (set_direct_map_*()) it always splits.  And it loses the GLOBAL bit on the
+ * CPA itself is of use to us only for splits of 2 MiB entries.  Whole blocks it
+ * can make absent (set_memory_np()), but with two flushes and a purge of all lazy
+ * vmaps for each, and on 6.1 there is no way back that is not static; page by
+ * page (set_direct_map_*()) it always splits.  And it loses the GLOBAL bit on the
  * way.  So entries that are there are written here, by the same rules and under
  * the same locks.  That is safe for these reasons:
  *
@@ -30,7 +30,18 @@
  *    changed here: a write is seen by all of them;
  *  - other walkers (lookup_address(), /proc/kcore) read without locks and cope
  *    with an entry that changes.  A table that goes away is freed after a
- *    flush, which the hardware walker needs, and by RCU, for theirs.
+ *    flush, which the hardware walker needs, and by RCU, for theirs;
+ *  - they cope with a large entry that is absent, too, of 1 GiB as of 2 MiB:
+ *    none of them goes on without PRESENT (lookup_address(), walk_pud_range()
+ *    for the page table dump, dump_pagetable(), remove_pud_table()), or they
+ *    do not come by where all memory is in use (phys_pud_init(), which takes
+ *    it for a table, is for memory that is being added).
+ *
+ * A region may leave as a whole, by one entry of 1 GiB.  When part of it comes
+ * back, a table takes the place of that entry.  The table is set aside when the
+ * region leaves, as pgtable_trans_huge_deposit() does it: the way back is
+ * taken when memory is short, and must not need any.  No flush is needed then:
+ * nothing caches an entry that is not present, and the new ones say the same.
  *
  * Lazy vmap aliases of the pages have no entries any more, only translations,
  * and the flush of all CPUs drops these too.
@@ -40,6 +51,8 @@
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/static_call.h>
+#include <linux/vmstat.h>
+#include <linux/xarray.h>
 #include <asm/page.h>
 #include <asm/pgtable_types.h>
 #include <asm/processor.h>
@@ -53,6 +66,9 @@
 #define DONT_CARE \
 	(_PAGE_ACCESSED | _PAGE_DIRTY | _PAGE_GLOBAL | _PAGE_SOFTW1 | _PAGE_SOFTW2 | \
 	 _PAGE_SOFTW3)
+
+/* Tables for the regions that are absent by one entry, by pfn >> REGION_ORDER. */
+static DEFINE_XARRAY(deposit);
 
 static unsigned long address_of(unsigned long pfn)
 {
@@ -108,6 +124,33 @@ static void pmd_make(pmd_t *pmd, unsigned long pfn, bool present)
 	set_pmd(pmd, __pmd(pte_val(pfn_pte(pfn, prot))));
 }
 
+static bool pud_is(pud_t pud, unsigned long pfn, bool present)
+{
+	pgprot_t prot = present ? PAGE_KERNEL_LARGE : absent(PAGE_KERNEL_LARGE);
+
+	return !pud_none(pud) && pud_pfn(pud) == pfn && alike(pud_flags(pud), prot);
+}
+
+static void pud_make(pud_t *pud, unsigned long pfn, bool present)
+{
+	pgprot_t prot = present ? PAGE_KERNEL_LARGE : absent(PAGE_KERNEL_LARGE);
+
+	set_pud(pud, __pud(pte_val(pfn_pte(pfn, prot))));
+}
+
+/* The PUD entry of an address; the tables above it are never changed. */
+static pud_t *pud_of(unsigned long addr)
+{
+	pgd_t *pgd;
+	p4d_t *p4d;
+
+	preempt_disable(); /* nor is the top one freed under us */
+	pgd = pgd_offset_pgd((pgd_t *)__va(read_cr3_pa()), addr);
+	p4d = pgd_none(*pgd) ? NULL : p4d_offset(pgd, addr);
+	preempt_enable();
+	return !p4d || p4d_none(*p4d) ? NULL : pud_offset(p4d, addr);
+}
+
 /*
  * Change all entries of a range from one state to the other if every one of
  * them is in the first; cpa_lock held.  Return: the level they were found at,
@@ -142,11 +185,103 @@ static unsigned int change(unsigned long pfn, unsigned int order, bool present)
 	return level;
 }
 
-static unsigned int level_of(unsigned long pfn)
+bool direct_map_unbroken(unsigned long pfn)
 {
 	unsigned int level;
+	pte_t *pte = lookup_address(address_of(pfn), &level);
 
-	return lookup_address(address_of(pfn), &level) ? level : PG_LEVEL_NONE;
+	return pte && level == PG_LEVEL_1G && pte_val(*pte) & _PAGE_PRESENT;
+}
+
+/* --- regions -------------------------------------------------------------- */
+
+static unsigned long region_of(unsigned long pfn)
+{
+	return pfn & ~((1UL << REGION_ORDER) - 1);
+}
+
+/*
+ * A table in place of a 1 GiB entry, with the same state for each block;
+ * cpa_lock held.  As in CPA, nobody may change the new entries while a CPU can
+ * still have a translation from the large one: flush under the locks.
+ */
+static void split_pud(pud_t *pud, unsigned long pfn, struct page *table, bool present)
+{
+	pmd_t *pmd = (pmd_t *)page_address(table);
+	unsigned int i;
+
+	for (i = 0; i < REGION_BLOCKS; i++)
+		pmd_make(&pmd[i], pfn + i * BLOCK_PAGES, present);
+	spin_lock(um_pgd_lock);
+	set_pud(pud, __pud(PFN_PHYS(page_to_pfn(table)) | _KERNPG_TABLE));
+	if (present)
+		direct_map_flush();
+	spin_unlock(um_pgd_lock);
+	static_call_cond(um_update_page_count)(PG_LEVEL_1G, -1UL);
+	static_call_cond(um_update_page_count)(PG_LEVEL_2M, REGION_BLOCKS);
+	count_vm_event(DIRECT_MAP_LEVEL3_SPLIT);
+}
+
+/*
+ * Blocks inside a 1 GiB entry: it is split; or, if they are all of it, made
+ * absent.  Return: UM_SPLIT_1G, UM_ONE_ENTRY, -ENOMEM; 0 if it is no such entry.
+ */
+static int unmap_from_1g(unsigned long pfn, unsigned int order)
+{
+	const gfp_t gfp = GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN;
+	struct page *table = alloc_page(gfp);
+	unsigned long first = region_of(pfn);
+	bool all = order == REGION_ORDER;
+	int ret = 0;
+	pud_t *pud;
+
+	if (!table)
+		return -ENOMEM;
+	if (all && xa_err(xa_store(&deposit, pfn >> REGION_ORDER, table, gfp))) {
+		__free_page(table);
+		return -ENOMEM;
+	}
+	spin_lock(um_cpa_lock);
+	pud = pud_of(address_of(pfn));
+	if (pud && pud_is(*pud, first, true)) {
+		if (all)
+			pud_make(pud, first, false);
+		else
+			split_pud(pud, first, table, true);
+		ret = all ? UM_ONE_ENTRY : UM_SPLIT_1G;
+	}
+	spin_unlock(um_cpa_lock);
+	if (ret)
+		return ret;
+	if (all)
+		xa_erase(&deposit, pfn >> REGION_ORDER);
+	__free_page(table);
+	return 0;
+}
+
+/*
+ * The way back of a region that is absent by one entry, of all of it or with a
+ * table for a part; cpa_lock held.  Return: 0, UM_SPLIT_1G, or -EBUSY if it is
+ * no such region.
+ */
+static int map_from_1g(unsigned long pfn, unsigned int order)
+{
+	pud_t *pud = pud_of(address_of(pfn));
+	unsigned long first = region_of(pfn);
+	struct page *table;
+
+	if (!pud || !pud_is(*pud, first, false))
+		return -EBUSY;
+	table = xa_erase(&deposit, pfn >> REGION_ORDER);
+	if (WARN_ON_ONCE(!table))
+		return -EBUSY;
+	if (order != REGION_ORDER) {
+		split_pud(pud, first, table, false);
+		return UM_SPLIT_1G;
+	}
+	pud_make(pud, first, true);
+	__free_page(table);
+	return 0;
 }
 
 /* --- out and back --------------------------------------------------------- */
@@ -171,21 +306,6 @@ static bool split_begin(unsigned int *saved)
 static void split_end(unsigned int saved)
 {
 	memalloc_noreclaim_restore(saved);
-}
-
-/* A block inside a 1 GiB entry: CPA splits that, and makes the block absent. */
-static int unmap_from_1g(unsigned long pfn)
-{
-	unsigned int saved;
-	int err;
-
-	if (!split_begin(&saved))
-		return -ENOMEM;
-	err = static_call(um_set_memory_np)(address_of(pfn), BLOCK_PAGES);
-	split_end(saved);
-	if (err)
-		return err;
-	return level_of(pfn) == PG_LEVEL_2M ? UM_SPLIT_1G : UM_SPLIT_1G | UM_SPLIT_2M;
 }
 
 /* Pages inside a large entry: CPA splits that, and makes the first absent. */
@@ -214,19 +334,56 @@ static int unmap_from_large(unsigned long pfn, unsigned int order, unsigned int 
 	return i < nr ? -EBUSY : split;
 }
 
+static unsigned int change_locked(unsigned long pfn, unsigned int order, bool present)
+{
+	unsigned int level;
+
+	spin_lock(um_cpa_lock);
+	level = change(pfn, order, present);
+	spin_unlock(um_cpa_lock);
+	return level;
+}
+
+/* Whether change() changed something, from the level that it returned. */
+static bool changed(unsigned int level, unsigned int order)
+{
+	return level == PG_LEVEL_4K || (level == PG_LEVEL_2M && order == BLOCK_ORDER);
+}
+
+static int unmap_blocks(unsigned long pfn, unsigned int order)
+{
+	unsigned long i, nr = 1UL << order;
+	int split = 0;
+
+	if (direct_map_unbroken(pfn)) {
+		split = unmap_from_1g(pfn, order);
+		if (split < 0 || split & UM_ONE_ENTRY)
+			return split;
+	}
+	for (i = 0; i < nr; i += BLOCK_PAGES)
+		if (!changed(change_locked(pfn + i, BLOCK_ORDER, false), BLOCK_ORDER))
+			break;
+	if (i == nr)
+		return split;
+	while (i) {
+		i -= BLOCK_PAGES;
+		change_locked(pfn + i, BLOCK_ORDER, true);
+	}
+	if (split)
+		direct_map_heal_region(region_of(pfn));
+	return -EBUSY;
+}
+
 int direct_map_unmap(unsigned long pfn, unsigned int order)
 {
 	unsigned int level;
 
 	might_sleep();
-	spin_lock(um_cpa_lock);
-	level = change(pfn, order, false);
-	spin_unlock(um_cpa_lock);
-
-	if (level == PG_LEVEL_4K || (level == PG_LEVEL_2M && order == BLOCK_ORDER))
+	if (order >= BLOCK_ORDER)
+		return unmap_blocks(pfn, order);
+	level = change_locked(pfn, order, false);
+	if (changed(level, order))
 		return 0;
-	if (level == PG_LEVEL_1G && order == BLOCK_ORDER)
-		return unmap_from_1g(pfn);
 	if (level == PG_LEVEL_1G || level == PG_LEVEL_2M)
 		return unmap_from_large(pfn, order, level);
 	return -EBUSY;
@@ -234,14 +391,18 @@ int direct_map_unmap(unsigned long pfn, unsigned int order)
 
 int direct_map_map(unsigned long pfn, unsigned int order)
 {
-	unsigned int level;
+	unsigned int level = PG_LEVEL_1G;
+	int ret = 0;
 
 	spin_lock(um_cpa_lock);
-	level = change(pfn, order, true);
+	if (order <= BLOCK_ORDER)
+		level = change(pfn, order, true);
+	if (level == PG_LEVEL_1G)
+		ret = map_from_1g(pfn, order);
+	if (ret == UM_SPLIT_1G)
+		level = change(pfn, order, true);
 	spin_unlock(um_cpa_lock);
-	return level == PG_LEVEL_4K || (level == PG_LEVEL_2M && order == BLOCK_ORDER)
-		       ? 0
-		       : -EBUSY;
+	return ret < 0 || order == REGION_ORDER || changed(level, order) ? ret : -EBUSY;
 }
 
 void direct_map_flush(void)
@@ -287,19 +448,6 @@ static void replaced(struct page *table, int level)
 	static_call_cond(um_update_page_count)(level - 1, -512UL);
 	direct_map_flush();
 	call_rcu(&table->rcu_head, free_table);
-}
-
-/* The PUD entry of an address; the tables above it are never changed. */
-static pud_t *pud_of(unsigned long addr)
-{
-	pgd_t *pgd;
-	p4d_t *p4d;
-
-	preempt_disable(); /* nor is the top one freed under us */
-	pgd = pgd_offset_pgd((pgd_t *)__va(read_cr3_pa()), addr);
-	p4d = pgd_none(*pgd) ? NULL : p4d_offset(pgd, addr);
-	preempt_enable();
-	return !p4d || p4d_none(*p4d) ? NULL : pud_offset(p4d, addr);
 }
 
 static bool is_table(unsigned long entry)
@@ -376,7 +524,7 @@ static struct page *heal_pud(unsigned long pfn)
 	for (i = 0; i < REGION_BLOCKS; i++)
 		if (!pmd_is(pmd[i], pfn + i * BLOCK_PAGES, true))
 			return NULL;
-	set_pud(pud, pfn_pud(pfn, PAGE_KERNEL_LARGE));
+	pud_make(pud, pfn, true);
 	return table;
 }
 

@@ -19,11 +19,15 @@
 #include <linux/swap.h>
 #include <linux/topology.h>
 
+#include "contig.h"
 #include "direct_map.h"
 #include "host.h"
 #include "map_local.h"
 
 struct allocator unmapped_allocator;
+
+/* For how long to look for a run of blocks, in ns. */
+#define CONTIG_BUDGET (2 * NSEC_PER_SEC)
 
 /* What the cache leaves to others of what is available, in pages. */
 #define LEAVE (2 * BLOCK_PAGES)
@@ -51,10 +55,17 @@ static int host_get(void *host, int nid, unsigned int order, unsigned int flags,
 		gfp &= ~__GFP_DIRECT_RECLAIM;
 	else if (order)
 		gfp |= __GFP_NORETRY;
-	page = alloc_pages_node(nid, gfp, order);
+	if (flags & UM_REGION) {
+		page = contig_alloc_near(nid, *pfn, order, gfp);
+	} else if (order > BLOCK_ORDER) {
+		page = contig_alloc(nid, order, gfp, CONTIG_BUDGET);
+	} else {
+		page = alloc_pages_node(nid, gfp, order);
+		if (page)
+			split_page(page, order);
+	}
 	if (!page)
 		return -ENOMEM;
-	split_page(page, order);
 	for (i = 0; i < 1UL << order; i++)
 		WARN_ON_ONCE(!page_ref_freeze(page + i, 1));
 	*pfn = page_to_pfn(page);
@@ -63,14 +74,17 @@ static int host_get(void *host, int nid, unsigned int order, unsigned int flags,
 
 static void host_put(void *host, unsigned long pfn, unsigned int order)
 {
-	struct page *page = pfn_to_page(pfn);
+	unsigned long end = pfn + (1UL << order);
 
 	/*
 	 * Pages of a higher order that is no compound one look like this: the
 	 * first has a reference and the others none.  So they go back at once.
 	 */
-	page_ref_unfreeze(page, 1);
-	__free_pages(page, order);
+	order = min(order, BLOCK_ORDER);
+	for (; pfn < end; pfn += 1UL << order) {
+		page_ref_unfreeze(pfn_to_page(pfn), 1);
+		__free_pages(pfn_to_page(pfn), order);
+	}
 }
 
 static int host_unmap(void *host, unsigned long pfn, unsigned int order)
@@ -96,6 +110,11 @@ static int host_heal(void *host, unsigned long pfn)
 static int host_heal_region(void *host, unsigned long pfn)
 {
 	return direct_map_heal_region(pfn);
+}
+
+static bool host_unbroken(void *host, unsigned long pfn)
+{
+	return direct_map_unbroken(pfn);
 }
 
 static void host_zero(void *host, unsigned long pfn, unsigned int order)
@@ -143,6 +162,7 @@ static const struct um_host_ops host_ops = {
 	.flush = host_flush,
 	.heal = host_heal,
 	.heal_region = host_heal_region,
+	.unbroken = host_unbroken,
 	.zero = host_zero,
 	.now = host_now,
 	.drain = host_drain,

@@ -5,6 +5,7 @@
  *
  *	symbols		what the kernel does not export
  *	direct_map	entries of the direct map: out, back, healed
+ *	contig		pages of the page allocator by address
  *	map_local	a page mapped for a moment, on one CPU
  *	host		the core's view of this kernel; the core is in ../core
  *	api		for other kernel code

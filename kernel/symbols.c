@@ -19,7 +19,6 @@
 #include "symbols.h"
 
 DEFINE_STATIC_CALL_NULL(um_flush_tlb_all, sym_flush_tlb_all);
-DEFINE_STATIC_CALL_RET0(um_set_memory_np, sym_set_memory_np);
 DEFINE_STATIC_CALL_RET0(um_set_direct_map_invalid_noflush,
 			sym_set_direct_map_invalid_noflush);
 DEFINE_STATIC_CALL_NULL(um_update_page_count, sym_update_page_count);
@@ -87,7 +86,6 @@ static int resolve_data(const char *name, void *pointer)
 int symbols_resolve(void)
 {
 	return RESOLVE(um_flush_tlb_all, NAME_OF_FLUSH) ?:
-	       RESOLVE(um_set_memory_np, "set_memory_np") ?:
 	       RESOLVE(um_set_direct_map_invalid_noflush,
 		       "set_direct_map_invalid_noflush") ?:
 	       RESOLVE(um_update_page_count, "update_page_count") ?:

@@ -14,7 +14,6 @@
 #include <linux/static_call_types.h>
 
 void sym_flush_tlb_all(void);
-int sym_set_memory_np(unsigned long addr, int numpages);
 int sym_set_direct_map_invalid_noflush(struct page *page);
 void sym_update_page_count(int level, unsigned long pages);
 unsigned long sym_kallsyms_lookup_name(const char *name);
@@ -27,7 +26,6 @@ void sym_pagetable_free_kernel(struct ptdesc *pt);
 #endif
 
 DECLARE_STATIC_CALL(um_flush_tlb_all, sym_flush_tlb_all);
-DECLARE_STATIC_CALL(um_set_memory_np, sym_set_memory_np);
 DECLARE_STATIC_CALL(um_set_direct_map_invalid_noflush,
 		    sym_set_direct_map_invalid_noflush);
 DECLARE_STATIC_CALL(um_update_page_count, sym_update_page_count);

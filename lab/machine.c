@@ -186,13 +186,14 @@ static void give_back(struct machine *m, unsigned long pfn, unsigned int order)
 	}
 }
 
-/* A free block of one region, from *pfn on. */
-static int find_in_region(struct machine *m, int nid, unsigned long *pfn)
+/* What is free of one region, from *pfn on. */
+static int find_in_region(struct machine *m, int nid, unsigned int order,
+			  unsigned long *pfn)
 {
 	unsigned long first = (unsigned long)nid * m->config.node_pages;
 	unsigned long end = ((*pfn >> REGION_ORDER) + 1) << REGION_ORDER;
 
-	return find_run(m, BLOCK_ORDER, max(*pfn, first),
+	return find_run(m, order, max(*pfn, first),
 			min(end, first + m->config.node_pages), pfn);
 }
 
@@ -207,8 +208,7 @@ static int machine_get(void *host, int nid, unsigned int order, unsigned int fla
 
 	lock(m);
 	if (nid < 0 || nid >= (int)m->config.nr_nodes || order > REGION_ORDER ||
-	    flags & ~(UM_TRY | UM_REGION) ||
-	    (flags & UM_REGION && order != BLOCK_ORDER)) {
+	    flags & ~(UM_TRY | UM_REGION) || (flags & UM_REGION && order < BLOCK_ORDER)) {
 		machine_broken(m, "get() of node %d, order %u, flags %#x", nid, order,
 			       flags);
 		unlock(m);
@@ -218,7 +218,7 @@ static int machine_get(void *host, int nid, unsigned int order, unsigned int fla
 		unlock(m);
 		return -ENOMEM;
 	}
-	err = flags & UM_REGION ? find_in_region(m, nid, pfn)
+	err = flags & UM_REGION ? find_in_region(m, nid, order, pfn)
 				: machine_find(m, nid, order, pfn);
 	if (!err && order < BLOCK_ORDER && !m->failed[OP_GET] && !m->config.threaded &&
 	    !machine_find(m, nid, order + 1, &larger))

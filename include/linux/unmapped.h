@@ -16,8 +16,8 @@
 #include <linux/mm_types.h>
 #include <linux/numa.h>
 
-/* The largest order, 2 MiB. */
-#define UNMAPPED_MAX_ORDER 9U
+/* The largest order, 1 GiB. */
+#define UNMAPPED_MAX_ORDER 18U
 
 /**
  * unmapped_pages_alloc_node - allocate 2^@order contiguous unmapped pages
@@ -34,6 +34,11 @@
  *		the cache holds is used; __GFP_IO and __GFP_FS are honoured when
  *		the system is asked for more.  Other flags have no meaning here.
  * @order:	0 to UNMAPPED_MAX_ORDER; the pages are naturally aligned
+ *
+ * Up to order 9 (2 MiB) pages come from the cache.  More is mostly taken from
+ * the system for the request: what is in the way is moved, which may take
+ * seconds, and fails where it can't be.  All of it leaves the direct map with
+ * one flush, order 18 by one entry of 1 GiB where the direct map has one.
  *
  * Context: may sleep if @gfp has __GFP_DIRECT_RECLAIM, else any.
  * Return: the first page, with a reference count of 1 as all of them; NULL if
@@ -75,7 +80,8 @@ unsigned long unmapped_pages_alloc_bulk(int nid, gfp_t gfp, unsigned long nr,
  *
  * Each page must have a reference count of 1 and be mapped nowhere.  A page
  * that is still referenced is not reused: it is logged once and lost.  The
- * pages are zeroed, unless they were allocated without __GFP_ZERO.
+ * pages are zeroed, unless they were allocated without __GFP_ZERO; that of large
+ * orders takes its time, so free them where that is no harm, or piecemeal.
  *
  * Context: any.
  */

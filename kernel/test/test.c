@@ -4,8 +4,14 @@
  *
  * /sys/kernel/debug/unmapped_test/
  *	run	read: the tests, as TAP
+ *	levels	read: for each GiB of memory the level of the entry of its first
+ *		page in the direct map (1 to 3: 4 KiB, 2 MiB, 1 GiB; 0: none)
  *	misuse	read: double and wild frees, as TAP; they leave warnings behind
  *	hold	write: how many whole blocks to hold from now on
+ *	runs	read: tests of orders above 9, as TAP; they want 1.5 GiB
+ *	run_alloc	write: an order to allocate and fill with 0x5a; read: its
+ *		first pfn and the level of its entry in the direct map, 0 0 for none
+ *	run_free	write: an order, to free so much of its beginning
  *	bench	read: cost of allocation beside the page allocator's, as lines of
  *		"case order threads nanoseconds peer_nanoseconds"; with -icount
  *		shift=0 a nanosecond is an instruction
@@ -22,8 +28,7 @@
 #include <linux/unmapped.h>
 #include <asm/pgtable_types.h>
 
-#define MAX_ORDER_TESTED UNMAPPED_MAX_ORDER
-#define ZEROED		 (GFP_KERNEL | __GFP_ZERO)
+#define ZEROED (GFP_KERNEL | __GFP_ZERO)
 
 static struct dentry *dir;
 
@@ -48,6 +53,13 @@ static bool is_absent(struct page *page)
 	pte_t *pte = lookup_address((unsigned long)page_address(page), &level);
 
 	return pte && !(pte_val(*pte) & _PAGE_PRESENT);
+}
+
+static unsigned int level_of(struct page *page)
+{
+	unsigned int level;
+
+	return lookup_address((unsigned long)page_address(page), &level) ? level : 0;
 }
 
 static bool is_present_and_global(struct page *page)
@@ -112,7 +124,7 @@ static void test_orders(struct seq_file *m)
 	unsigned int order;
 	struct page *page;
 
-	for (order = 0; order <= MAX_ORDER_TESTED; order++) {
+	for (order = 0; order <= 9; order++) {
 		page = unmapped_pages_alloc(ZEROED, order);
 		ok(m, page, "order %u is allocated", order);
 		if (!page)
@@ -127,7 +139,7 @@ static void test_orders(struct seq_file *m)
 		ok(m, page && holds(page, order, 0), "zero again when used again");
 		unmapped_pages_free(page, order);
 	}
-	ok(m, !unmapped_pages_alloc(ZEROED | __GFP_NOWARN, MAX_ORDER_TESTED + 1),
+	ok(m, !unmapped_pages_alloc(ZEROED | __GFP_NOWARN, UNMAPPED_MAX_ORDER + 1),
 	   "a larger order is refused");
 	ok(m, !unmapped_pages_alloc_node(MAX_NUMNODES, ZEROED | __GFP_NOWARN, 0),
 	   "a node that there is not is refused");
@@ -358,6 +370,142 @@ static int run_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(run);
 
+/* --- orders above 9 ------------------------------------------------------- */
+
+/* Of every 512 pages one, and it is 1 GiB that is filled and looked at. */
+#define SAMPLE 512UL
+
+static bool run_holds(struct page *page, unsigned int order, u8 byte)
+{
+	unsigned long i;
+
+	for (i = 0; i < 1UL << order; i += SAMPLE)
+		if (!holds(page + i + i / SAMPLE % SAMPLE, 0, byte))
+			return false;
+	return true;
+}
+
+static void run_fill(struct page *page, unsigned int order, u8 byte)
+{
+	unsigned long i;
+
+	for (i = 0; i < 1UL << order; i += SAMPLE)
+		fill(page + i + i / SAMPLE % SAMPLE, 0, byte);
+}
+
+static void test_run(struct seq_file *m, unsigned int order)
+{
+	struct page *page = unmapped_pages_alloc(ZEROED, order), *again;
+	unsigned long i;
+
+	ok(m, page, "order %u is allocated", order);
+	if (!page)
+		return;
+	ok(m, !(page_to_pfn(page) & ((1UL << order) - 1)), "and aligned");
+	ok(m, all_absent(page, order), "and absent");
+	ok(m, all_counted(page, order), "each page has a reference");
+	ok(m, run_holds(page, order, 0), "and reads zero");
+	run_fill(page, order, 0x5a);
+	for (i = 0; i < 512; i++)
+		unmapped_pages_free(page + i, 0);
+	for (; i < 1UL << order; i += 512)
+		unmapped_pages_free(page + i, 9);
+	again = unmapped_pages_alloc(GFP_NOWAIT | __GFP_ZERO | __GFP_NOWARN, order - 1);
+	ok(m, again && run_holds(again, order - 1, 0),
+	   "freed block by block: the cache has half of it, zeroed");
+	unmapped_pages_free(again, order - 1);
+}
+
+static int runs_show(struct seq_file *m, void *v)
+{
+	number = 0;
+	test_run(m, 10);
+	test_run(m, 13);
+	test_run(m, 18);
+	ok(m,
+	   !unmapped_pages_alloc(GFP_NOWAIT | __GFP_NOWARN, 18) ||
+		   !unmapped_pages_alloc(GFP_NOWAIT | __GFP_NOWARN, 18),
+	   "without sleeping only what is cached is given");
+	test_restored(m);
+	seq_printf(m, "1..%u\n", number);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(runs);
+
+static struct page *run;
+static unsigned long run_left; /* pages of it, at its end */
+static unsigned long run_at;
+
+static int run_free_set(void *unused, u64 order)
+{
+	if (!run || order > UNMAPPED_MAX_ORDER || 1UL << order > run_left)
+		return -EINVAL;
+	unmapped_pages_free(run + run_at, (unsigned int)order);
+	run_at += 1UL << order;
+	run_left -= 1UL << order;
+	if (!run_left)
+		run = NULL;
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(run_free_fops, NULL, run_free_set, "%llu\n");
+
+static ssize_t run_alloc_write(struct file *file, const char __user *ubuf, size_t len,
+			       loff_t *pos)
+{
+	unsigned int order;
+	int err = kstrtouint_from_user(ubuf, len, 0, &order);
+
+	if (err)
+		return err;
+	if (run)
+		return -EBUSY;
+	run = unmapped_pages_alloc(ZEROED | __GFP_NOWARN, order);
+	if (!run)
+		return -ENOMEM;
+	run_at = 0;
+	run_left = 1UL << order;
+	run_fill(run, order, 0x5a);
+	return (ssize_t)len;
+}
+
+static int run_alloc_show(struct seq_file *m, void *v)
+{
+	seq_printf(m, "%lu %u\n", run ? page_to_pfn(run) : 0, run ? level_of(run) : 0);
+	return 0;
+}
+
+static int run_alloc_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, run_alloc_show, NULL);
+}
+
+static const struct file_operations run_alloc_fops = {
+	.owner = THIS_MODULE,
+	.open = run_alloc_open,
+	.read = seq_read,
+	.write = run_alloc_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+static int levels_show(struct seq_file *m, void *v)
+{
+	unsigned long pfn, end = 0;
+	unsigned int level;
+	int nid;
+
+	for_each_online_node(nid)
+		end = max(end, node_end_pfn(nid));
+	for (pfn = 0; pfn < end; pfn += 1UL << 18) {
+		if (!lookup_address((unsigned long)__va(PFN_PHYS(pfn)), &level))
+			level = 0;
+		seq_printf(m, "%u ", level);
+	}
+	seq_putc(m, '\n');
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(levels);
+
 static int misuse_show(struct seq_file *m, void *v)
 {
 	struct page *page, *other;
@@ -516,6 +664,10 @@ static int __init test_init(void)
 {
 	dir = debugfs_create_dir("unmapped_test", NULL);
 	debugfs_create_file("run", 0400, dir, NULL, &run_fops);
+	debugfs_create_file("runs", 0400, dir, NULL, &runs_fops);
+	debugfs_create_file("run_alloc", 0600, dir, NULL, &run_alloc_fops);
+	debugfs_create_file_unsafe("run_free", 0200, dir, NULL, &run_free_fops);
+	debugfs_create_file("levels", 0400, dir, NULL, &levels_fops);
 	debugfs_create_file("misuse", 0400, dir, NULL, &misuse_fops);
 	debugfs_create_file_unsafe("hold", 0600, dir, NULL, &hold_fops);
 	debugfs_create_file("bench", 0400, dir, NULL, &bench_fops);
@@ -526,6 +678,8 @@ static void __exit test_exit(void)
 {
 	debugfs_remove(dir);
 	hold_set(NULL, 0);
+	while (run)
+		run_free_set(NULL, __ffs(run_at | run_left));
 	kvfree(held);
 }
 
