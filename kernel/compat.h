@@ -99,6 +99,36 @@ static inline bool compat_is_endbr(const u32 *at)
 #endif
 }
 
+/* Orders of the page allocator. */
+#ifndef NR_PAGE_ORDERS
+#define NR_PAGE_ORDERS MAX_ORDER
+#endif
+
+/* What alloc_contig_range() is told besides: it was a migrate type. */
+#ifndef ACR_FLAGS_NONE
+#define ACR_FLAGS_NONE MIGRATE_MOVABLE
+#endif
+
+#ifndef HAVE_PAGE_HAS_MOVABLE_OPS
+#define page_has_movable_ops(page) __PageMovable(page)
+#endif
+
+/* A page for a table of the kernel's, that the kernel may also take away. */
+static inline struct page *compat_alloc_kernel_table(gfp_t gfp)
+{
+	struct page *table = alloc_page(gfp);
+
+#ifdef HAVE_PAGETABLE_DTOR
+	if (table) {
+		__pagetable_ctor(page_ptdesc(table));
+#ifdef CONFIG_ASYNC_KERNEL_PGTABLE_FREE
+		ptdesc_set_kernel(page_ptdesc(table));
+#endif
+	}
+#endif
+	return table;
+}
+
 /*
  * A page that was a table of the kernel's: it has a type and is counted, and
  * with SVA an IOMMU has to forget it before it is used anew.

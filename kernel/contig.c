@@ -20,6 +20,7 @@
 #include <linux/sched.h>
 #include <linux/vmstat.h>
 
+#include "compat.h"
 #include "contig.h"
 #include "direct_map.h"
 #include "platform.h"
@@ -47,31 +48,31 @@ static unsigned int free_order(struct page *page)
 	if (!PageBuddy(page))
 		return 0;
 	order = READ_ONCE(page->private);
-	return order < MAX_ORDER ? order : 0;
+	return order < NR_PAGE_ORDERS ? order : 0;
 }
 
-/* Whether a pageblock is free, alone or as part of something larger. */
+/* Whether a block is free, alone or as part of something larger. */
 static bool is_free(unsigned long pfn)
 {
 	unsigned int order;
 
-	for (order = pageblock_order; order < MAX_ORDER; order++)
+	for (order = BLOCK_ORDER; order < NR_PAGE_ORDERS; order++)
 		if (free_order(pfn_to_page(pfn & (~0UL << order))) >= order)
 			return true;
 	return false;
 }
 
-/* Whether all that is in a pageblock can probably be moved away. */
+/* Whether all that is in a block can probably be moved away. */
 static bool is_movable(unsigned long pfn)
 {
-	unsigned long end = pfn + pageblock_nr_pages;
+	unsigned long end = pfn + BLOCK_PAGES;
 	struct page *page;
 
 	for (; pfn < end; pfn += 1UL << free_order(page)) {
 		page = pfn_to_page(pfn);
-		if (PageReserved(page))
+		if (PageReserved(page) || PageSlab(page))
 			return false;
-		if (page_ref_count(page) && !PageLRU(page) && !__PageMovable(page))
+		if (page_ref_count(page) && !PageLRU(page) && !page_has_movable_ops(page))
 			return false;
 	}
 	return true;
@@ -84,7 +85,7 @@ static bool is_candidate(int nid, unsigned long pfn, unsigned long nr, bool move
 	unsigned long i;
 	struct page *page;
 
-	for (i = pfn; i < pfn + nr; i += pageblock_nr_pages) {
+	for (i = pfn; i < pfn + nr; i += BLOCK_PAGES) {
 		page = pfn_to_online_page(i);
 		if (!page || page_to_nid(page) != nid)
 			return false;
@@ -104,7 +105,9 @@ static struct page *take(unsigned long pfn, unsigned long nr, gfp_t gfp)
 	struct page *page = pfn_to_page(pfn);
 	unsigned long i;
 
-	if (alloc_contig_range(pfn, pfn + nr, MIGRATE_MOVABLE, gfp & ~__GFP_ZERO))
+	/* Other flags are not for it, or are refused. */
+	if (alloc_contig_range(pfn, pfn + nr, ACR_FLAGS_NONE,
+			       gfp & (GFP_KERNEL | __GFP_NOWARN)))
 		return NULL;
 	for (i = 0; gfp & __GFP_ZERO && !want_init_on_alloc(0) && i < nr; i++) {
 		clear_page(page_address(page + i));

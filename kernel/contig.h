@@ -7,7 +7,7 @@
 
 /**
  * contig_alloc - allocate 2^@order naturally aligned pages, moving what is there
- * @order:	at least pageblock_order
+ * @order:	at least BLOCK_ORDER
  * @gfp:	__GFP_ZERO; what migration may do to make room
  * @budget_ns:	no other place is tried after so much time
  *

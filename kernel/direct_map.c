@@ -229,7 +229,7 @@ static void split_pud(pud_t *pud, unsigned long pfn, struct page *table, bool pr
 static int unmap_from_1g(unsigned long pfn, unsigned int order)
 {
 	const gfp_t gfp = GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN;
-	struct page *table = alloc_page(gfp);
+	struct page *table = compat_alloc_kernel_table(gfp);
 	unsigned long first = region_of(pfn);
 	bool all = order == REGION_ORDER;
 	int ret = 0;
@@ -238,7 +238,7 @@ static int unmap_from_1g(unsigned long pfn, unsigned int order)
 	if (!table)
 		return -ENOMEM;
 	if (all && xa_err(xa_store(&deposit, pfn >> REGION_ORDER, table, gfp))) {
-		__free_page(table);
+		compat_free_kernel_table(table);
 		return -ENOMEM;
 	}
 	spin_lock(um_cpa_lock);
@@ -255,7 +255,7 @@ static int unmap_from_1g(unsigned long pfn, unsigned int order)
 		return ret;
 	if (all)
 		xa_erase(&deposit, pfn >> REGION_ORDER);
-	__free_page(table);
+	compat_free_kernel_table(table);
 	return 0;
 }
 
@@ -280,7 +280,7 @@ static int map_from_1g(unsigned long pfn, unsigned int order)
 		return UM_SPLIT_1G;
 	}
 	pud_make(pud, first, true);
-	__free_page(table);
+	compat_free_kernel_table(table);
 	return 0;
 }
 

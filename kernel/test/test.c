@@ -416,6 +416,23 @@ static void test_run(struct seq_file *m, unsigned int order)
 	unmapped_pages_free(again, order - 1);
 }
 
+/* More than there can be: some succeed, the next fails and takes nothing. */
+static void test_exhaustion(struct seq_file *m)
+{
+	struct page *pages[64];
+	unsigned int nr = 0;
+
+	while (nr < ARRAY_SIZE(pages)) {
+		pages[nr] = unmapped_pages_alloc(GFP_KERNEL | __GFP_NOWARN, 18);
+		if (!pages[nr])
+			break;
+		nr++;
+	}
+	ok(m, nr && nr < ARRAY_SIZE(pages), "%u times 1 GiB, and then no more", nr);
+	while (nr--)
+		unmapped_pages_free(pages[nr], 18);
+}
+
 static int runs_show(struct seq_file *m, void *v)
 {
 	number = 0;
@@ -426,6 +443,7 @@ static int runs_show(struct seq_file *m, void *v)
 	   !unmapped_pages_alloc(GFP_NOWAIT | __GFP_NOWARN, 18) ||
 		   !unmapped_pages_alloc(GFP_NOWAIT | __GFP_NOWARN, 18),
 	   "without sleeping only what is cached is given");
+	test_exhaustion(m);
 	test_restored(m);
 	seq_printf(m, "1..%u\n", number);
 	return 0;
