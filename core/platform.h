@@ -36,8 +36,7 @@
  * Give up soon.  get(): rather than reclaim.  A request: rather than ask a node
  * again that had nothing a moment ago.
  */
-#define UM_TRY	  (1U << 3)
-#define UM_REGION (1U << 4) /* get(): only of this region */
+#define UM_TRY (1U << 3)
 
 /* What unmap() and map() had to split, as bits of their return value. */
 #define UM_SPLIT_2M  (1 << 0) /* a 2 MiB entry into 4 KiB entries */
@@ -49,10 +48,12 @@ struct allocator;
 /**
  * struct um_host_ops - the machine under the core
  * @get:	take 2^@order naturally aligned pages of node @nid from the
- *		system, present in the direct map and zeroed.  @flags: UM_TRY;
- *		UM_REGION, with @order BLOCK_ORDER or more: memory that is free
- *		now, the first of the region of *@pfn from *@pfn on.
+ *		system, present in the direct map and zeroed.  @flags: UM_TRY.
  *		Return: 0 with *@pfn set, or -ENOMEM.  May sleep.
+ * @get_near:	the same of what is free now of one region, that of *@pfn, the
+ *		first of it from *@pfn on: a block at least, 2^*@order pages at
+ *		most.  Return: 0 with both set to what was taken, or -ENOMEM.
+ *		May sleep.
  * @put:	give 2^@order pages back to the system.  They are present.
  *		Does not sleep.
  * @unmap:	make 2^@order pages absent.  An entry that maps no other page
@@ -86,6 +87,7 @@ struct allocator;
 struct um_host_ops {
 	int (*get)(void *host, int nid, unsigned int order, unsigned int flags,
 		   unsigned long *pfn);
+	int (*get_near)(void *host, int nid, unsigned int *order, unsigned long *pfn);
 	void (*put)(void *host, unsigned long pfn, unsigned int order);
 	int (*unmap)(void *host, unsigned long pfn, unsigned int order);
 	int (*map)(void *host, unsigned long pfn, unsigned int order);

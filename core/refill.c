@@ -65,7 +65,7 @@ static int unmap(struct cache *c, const struct piece *p)
 
 /*
  * Blocks of a region that is broken already, from where the last ones were on,
- * as many at once as there are, up to @order.
+ * 2^@order pages of them at most.
  */
 static int get_in_broken(struct cache *c, struct piece *p, unsigned int order)
 {
@@ -80,11 +80,9 @@ static int get_in_broken(struct cache *c, struct piece *p, unsigned int order)
 			r = c->look_at = 0;
 		if (!ops->unbroken(host, c->look_at) &&
 		    atomic_read(&t->regions[r].nr_blocks) < (int)REGION_BLOCKS) {
-			for (p->order = order; p->order >= BLOCK_ORDER; p->order--) {
-				p->pfn = c->look_at;
-				if (ops->get(host, c->nid, p->order, UM_TRY | UM_REGION,
-					     &p->pfn))
-					continue;
+			p->order = order;
+			p->pfn = c->look_at;
+			if (!ops->get_near(host, c->nid, &p->order, &p->pfn)) {
 				c->look_at = p->pfn + (1UL << p->order);
 				return 0;
 			}

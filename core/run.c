@@ -81,8 +81,11 @@ int cache_alloc_run(struct cache *c, unsigned int order, unsigned int flags,
 			return err;
 		b = table_lookup(&c->allocator->table, *pfn);
 	}
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr; i++) {
 		cache_prepare(c, &b[i], 0, BLOCK_ORDER, flags);
+		if (!(flags & UM_NOWAIT))
+			cond_resched();
+	}
 	*pfn = block_pfn(b);
 	return 0;
 }

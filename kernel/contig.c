@@ -143,17 +143,20 @@ struct page *contig_alloc(int nid, unsigned int order, gfp_t gfp, unsigned long 
 	return NULL;
 }
 
-struct page *contig_alloc_near(int nid, unsigned long pfn, unsigned int order, gfp_t gfp)
+struct page *contig_alloc_near(int nid, unsigned long pfn, unsigned int *order, gfp_t gfp)
 {
 	unsigned long end = ALIGN(pfn + 1, 1UL << REGION_ORDER);
-	unsigned long nr = 1UL << order;
-	unsigned int tries = 0;
+	unsigned int tries = 0, largest = *order;
 	struct page *page;
 
-	for (pfn = ALIGN(pfn, nr); pfn < end && tries < TRIES_NEAR; pfn += nr) {
-		if (!is_candidate(nid, pfn, nr, false))
+	for (; pfn < end && tries < TRIES_NEAR; pfn += BLOCK_PAGES) {
+		if (!is_candidate(nid, pfn, BLOCK_PAGES, false))
 			continue;
-		page = take(pfn, nr, gfp);
+		for (*order = BLOCK_ORDER; *order < largest; ++*order)
+			if (pfn & 1UL << *order ||
+			    !is_candidate(nid, pfn, 2UL << *order, false))
+				break;
+		page = take(pfn, 1UL << *order, gfp);
 		if (page)
 			return page;
 		tries++;

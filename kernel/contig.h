@@ -17,10 +17,13 @@ struct page *contig_alloc(int nid, unsigned int order, gfp_t gfp,
 			  unsigned long budget_ns);
 
 /**
- * contig_alloc_near - what is free of the 1 GiB around @pfn, from @pfn on
+ * contig_alloc_near - take the first that is free of the 1 GiB around @pfn
+ * @pfn:	and not below it
+ * @order:	2^*@order pages at most, at least a block; set to what was taken
  *
  * Nothing is moved.  Return: as contig_alloc().  May sleep.
  */
-struct page *contig_alloc_near(int nid, unsigned long pfn, unsigned int order, gfp_t gfp);
+struct page *contig_alloc_near(int nid, unsigned long pfn, unsigned int *order,
+			       gfp_t gfp);
 
 #endif /* UNMAPPED_CONTIG_H */

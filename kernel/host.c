@@ -42,33 +42,52 @@ static bool system_has(unsigned int order)
 	return si_mem_available() + get_nr_swap_pages() > (long)(LEAVE + (1UL << order));
 }
 
+/* In the cache, pages have no references: see above. */
+static unsigned long freeze(struct page *page, unsigned int order)
+{
+	unsigned long i;
+
+	for (i = 0; i < 1UL << order; i++)
+		WARN_ON_ONCE(!page_ref_freeze(page + i, 1));
+	return page_to_pfn(page);
+}
+
 static int host_get(void *host, int nid, unsigned int order, unsigned int flags,
 		    unsigned long *pfn)
 {
 	gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_THISNODE | __GFP_NOWARN;
 	struct page *page;
-	unsigned long i;
 
 	if (!node_state(nid, N_MEMORY) || !system_has(order))
 		return -ENOMEM;
-	if (flags & UM_TRY)
-		gfp &= ~__GFP_DIRECT_RECLAIM;
-	else if (order)
-		gfp |= __GFP_NORETRY;
-	if (flags & UM_REGION) {
-		page = contig_alloc_near(nid, *pfn, order, gfp);
-	} else if (order > BLOCK_ORDER) {
+	if (order > BLOCK_ORDER) {
 		page = contig_alloc(nid, order, gfp, CONTIG_BUDGET);
 	} else {
+		if (flags & UM_TRY)
+			gfp &= ~__GFP_DIRECT_RECLAIM;
+		else if (order)
+			gfp |= __GFP_NORETRY;
 		page = alloc_pages_node(nid, gfp, order);
 		if (page)
 			split_page(page, order);
 	}
 	if (!page)
 		return -ENOMEM;
-	for (i = 0; i < 1UL << order; i++)
-		WARN_ON_ONCE(!page_ref_freeze(page + i, 1));
-	*pfn = page_to_pfn(page);
+	*pfn = freeze(page, order);
+	return 0;
+}
+
+static int host_get_near(void *host, int nid, unsigned int *order, unsigned long *pfn)
+{
+	gfp_t gfp = GFP_NOWAIT | __GFP_ZERO | __GFP_NOWARN;
+	struct page *page;
+
+	if (!system_has(*order))
+		return -ENOMEM;
+	page = contig_alloc_near(nid, *pfn, order, gfp);
+	if (!page)
+		return -ENOMEM;
+	*pfn = freeze(page, *order);
 	return 0;
 }
 
@@ -156,6 +175,7 @@ static int host_nearest_node(void *host, int nid, int prev)
 
 static const struct um_host_ops host_ops = {
 	.get = host_get,
+	.get_near = host_get_near,
 	.put = host_put,
 	.unmap = host_unmap,
 	.map = host_map,

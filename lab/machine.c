@@ -186,17 +186,6 @@ static void give_back(struct machine *m, unsigned long pfn, unsigned int order)
 	}
 }
 
-/* What is free of one region, from *pfn on. */
-static int find_in_region(struct machine *m, int nid, unsigned int order,
-			  unsigned long *pfn)
-{
-	unsigned long first = (unsigned long)nid * m->config.node_pages;
-	unsigned long end = ((*pfn >> REGION_ORDER) + 1) << REGION_ORDER;
-
-	return find_run(m, order, max(*pfn, first),
-			min(end, first + m->config.node_pages), pfn);
-}
-
 /* --- the operations --------------------------------------------------------- */
 
 static int machine_get(void *host, int nid, unsigned int order, unsigned int flags,
@@ -208,7 +197,7 @@ static int machine_get(void *host, int nid, unsigned int order, unsigned int fla
 
 	lock(m);
 	if (nid < 0 || nid >= (int)m->config.nr_nodes || order > REGION_ORDER ||
-	    flags & ~(UM_TRY | UM_REGION) || (flags & UM_REGION && order < BLOCK_ORDER)) {
+	    flags & ~UM_TRY) {
 		machine_broken(m, "get() of node %d, order %u, flags %#x", nid, order,
 			       flags);
 		unlock(m);
@@ -218,8 +207,7 @@ static int machine_get(void *host, int nid, unsigned int order, unsigned int fla
 		unlock(m);
 		return -ENOMEM;
 	}
-	err = flags & UM_REGION ? find_in_region(m, nid, order, pfn)
-				: machine_find(m, nid, order, pfn);
+	err = machine_find(m, nid, order, pfn);
 	if (!err && order < BLOCK_ORDER && !m->failed[OP_GET] && !m->config.threaded &&
 	    !machine_find(m, nid, order + 1, &larger))
 		machine_broken(m,
@@ -233,6 +221,28 @@ static int machine_get(void *host, int nid, unsigned int order, unsigned int fla
 	}
 	if (!err)
 		take(m, *pfn, order, OWNER_CORE, 0);
+	unlock(m);
+	return err;
+}
+
+static int machine_get_near(void *host, int nid, unsigned int *order, unsigned long *pfn)
+{
+	struct machine *m = host;
+	unsigned long first = (unsigned long)nid * m->config.node_pages;
+	unsigned long end = ((*pfn >> REGION_ORDER) + 1) << REGION_ORDER;
+	unsigned int largest = *order;
+	int err = -ENOMEM;
+
+	lock(m);
+	end = min(end, first + m->config.node_pages);
+	if (!called(m, OP_GET, true))
+		err = find_run(m, BLOCK_ORDER, max(*pfn, first), end, pfn);
+	for (*order = BLOCK_ORDER; !err && *order < largest; ++*order)
+		if (*pfn & 1UL << *order || *pfn + (2UL << *order) > end ||
+		    !run_is_free(m, *pfn, *order + 1))
+			break;
+	if (!err)
+		take(m, *pfn, *order, OWNER_CORE, 0);
 	unlock(m);
 	return err;
 }
@@ -545,6 +555,7 @@ int machine_init(struct machine *m, const struct machine_config *config)
 
 	m->ops = (struct um_host_ops){
 		.get = machine_get,
+		.get_near = machine_get_near,
 		.put = machine_put,
 		.unmap = machine_unmap,
 		.map = machine_map,
