@@ -21,7 +21,7 @@
 
 #include "object.h"
 
-#define BLOCK_ORDER UNMAPPED_MAX_ORDER
+#define BLOCK_ORDER (PMD_SHIFT - PAGE_SHIFT)
 #define BLOCK_PAGES (1UL << BLOCK_ORDER)
 
 /* The most that a touch in sequence has taken from the system: one batch. */
