@@ -7,6 +7,7 @@
  *	direct_map	entries of the direct map: out, back, healed
  *	contig		pages of the page allocator by address
  *	map_local	a page mapped for a moment, on one CPU
+ *	vmap		many pages mapped for longer, for all
  *	host		the core's view of this kernel; the core is in ../core
  *	api		for other kernel code
  *	shrinker	memory pressure
@@ -28,6 +29,7 @@
 #include "map_local.h"
 #include "shrinker.h"
 #include "symbols.h"
+#include "vmap.h"
 
 static int cpuhp_state;
 
@@ -128,6 +130,7 @@ static void __exit unmapped_exit(void)
 	unregister_pm_notifier(&power_notifier);
 	unmapped_shrinker_exit();
 	cpuhp_remove_state_nocalls(cpuhp_state);
+	vmap_exit();
 	host_exit();
 	map_local_exit();
 }

@@ -14,13 +14,21 @@
 #include <linux/percpu.h>
 #include <linux/pgtable.h>
 #include <linux/slab.h>
+#include <linux/static_call.h>
 #include <linux/unmapped.h>
 #include <linux/vmalloc.h>
 
 #include "map_local.h"
+#include "symbols.h"
 
 /* Four for nesting as promised, and as many for interrupts on top. */
 #define SLOTS 8U
+
+/*
+ * A page without a mapping follows the slots of each CPU: a prefetcher that
+ * runs on into the next page must not fetch another CPU's translation.
+ */
+#define STRIDE (SLOTS + 1)
 
 static void *base;
 static pte_t **entries; /* of all slots, CPU by CPU */
@@ -42,19 +50,23 @@ void *unmapped_map_local(struct page *page)
 		preempt_enable();
 		return NULL;
 	}
-	slot += smp_processor_id() * SLOTS;
+	slot += smp_processor_id() * STRIDE;
 	set_pte(entries[slot], mk_pte(page, PAGE_KERNEL));
 	return base + slot * PAGE_SIZE;
 }
 EXPORT_SYMBOL_GPL(unmapped_map_local);
 
+/* What is undone is the last mapping, whatever address is given. */
 void unmapped_unmap_local(void *addr)
 {
-	unsigned int slot = (addr - base) / PAGE_SIZE;
+	unsigned int slot = this_cpu_read(depth) - 1;
 
-	WARN_ON_ONCE(slot != smp_processor_id() * SLOTS + this_cpu_read(depth) - 1);
+	if (WARN_ON_ONCE(slot >= SLOTS))
+		return;
+	slot += smp_processor_id() * STRIDE;
+	WARN_ON_ONCE(addr != base + slot * PAGE_SIZE);
 	set_pte(entries[slot], __pte(0));
-	drop_translation(addr);
+	drop_translation(base + slot * PAGE_SIZE);
 	this_cpu_dec(depth);
 	preempt_enable();
 }
@@ -72,44 +84,37 @@ void map_local_zero(unsigned long pfn, unsigned int order)
 	}
 }
 
+static int note_entry(pte_t *entry, unsigned long addr, void *unused)
+{
+	entries[(addr - (unsigned long)base) / PAGE_SIZE] = entry;
+	return 0;
+}
+
+/*
+ * The tables are made now, and stay as long as the area.  VM_IOREMAP tells
+ * /proc/kcore to leave it alone: it would read through the direct map what it
+ * finds mapped here.
+ */
 int map_local_init(void)
 {
-	unsigned int i, nr = nr_cpu_ids * SLOTS;
-	struct page *placeholder, **pages;
-	unsigned int level;
+	unsigned long nr = (unsigned long)nr_cpu_ids * STRIDE;
+	struct vm_struct *area;
 
-	placeholder = alloc_page(GFP_KERNEL);
-	pages = kvcalloc(nr, sizeof(*pages), GFP_KERNEL);
+	area = static_call(um_get_vm_area_caller)(nr * PAGE_SIZE, VM_IOREMAP,
+						  map_local_init);
 	entries = kvcalloc(nr, sizeof(*entries), GFP_KERNEL);
-	if (!placeholder || !pages || !entries)
+	if (!area || !entries)
 		goto fail;
-	for (i = 0; i < nr; i++)
-		pages[i] = placeholder;
-	base = vmap(pages, nr, VM_MAP, PAGE_KERNEL);
-	if (!base)
+	base = area->addr;
+	if (apply_to_page_range(um_init_mm, (unsigned long)base, nr * PAGE_SIZE,
+				note_entry, NULL))
 		goto fail;
-	/* The tables are there now, and stay as long as the area. */
-	for (i = 0; i < nr; i++) {
-		entries[i] = lookup_address((unsigned long)base + i * PAGE_SIZE, &level);
-		if (WARN_ON(!entries[i] || level != PG_LEVEL_4K))
-			goto fail;
-	}
-	/* Nobody has used these addresses: there is nothing to flush. */
-	for (i = 0; i < nr; i++)
-		set_pte(entries[i], __pte(0));
-	kvfree(pages);
-	__free_page(placeholder);
 	return 0;
 
 fail:
-	if (base)
-		vunmap(base);
-	base = NULL;
+	if (area)
+		free_vm_area(area);
 	kvfree(entries);
-	entries = NULL;
-	kvfree(pages);
-	if (placeholder)
-		__free_page(placeholder);
 	return -ENOMEM;
 }
 

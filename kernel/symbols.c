@@ -19,6 +19,9 @@
 #include "symbols.h"
 
 DEFINE_STATIC_CALL_NULL(um_flush_tlb_all, sym_flush_tlb_all);
+DEFINE_STATIC_CALL_NULL(um_flush_tlb_kernel_range, sym_flush_tlb_kernel_range);
+DEFINE_STATIC_CALL_RET0(um_get_vm_area_caller, sym_get_vm_area_caller);
+DEFINE_STATIC_CALL_RET0(um_vmap_pages_range_noflush, sym_vmap_pages_range_noflush);
 DEFINE_STATIC_CALL_RET0(um_set_direct_map_invalid_noflush,
 			sym_set_direct_map_invalid_noflush);
 DEFINE_STATIC_CALL_NULL(um_update_page_count, sym_update_page_count);
@@ -86,6 +89,9 @@ static int resolve_data(const char *name, void *pointer)
 int symbols_resolve(void)
 {
 	return RESOLVE(um_flush_tlb_all, NAME_OF_FLUSH) ?:
+	       RESOLVE(um_flush_tlb_kernel_range, "flush_tlb_kernel_range") ?:
+	       RESOLVE(um_get_vm_area_caller, "get_vm_area_caller") ?:
+	       RESOLVE(um_vmap_pages_range_noflush, "__vmap_pages_range_noflush") ?:
 	       RESOLVE(um_set_direct_map_invalid_noflush,
 		       "set_direct_map_invalid_noflush") ?:
 	       RESOLVE(um_update_page_count, "update_page_count") ?:

@@ -14,6 +14,12 @@
 #include <linux/static_call_types.h>
 
 void sym_flush_tlb_all(void);
+void sym_flush_tlb_kernel_range(unsigned long start, unsigned long end);
+struct vm_struct *sym_get_vm_area_caller(unsigned long size, unsigned long flags,
+					 const void *caller);
+/* Allocates tables; entries of @page_shift, where that is above PAGE_SHIFT. */
+int sym_vmap_pages_range_noflush(unsigned long addr, unsigned long end, pgprot_t prot,
+				 struct page **pages, unsigned int page_shift);
 int sym_set_direct_map_invalid_noflush(struct page *page);
 void sym_update_page_count(int level, unsigned long pages);
 unsigned long sym_kallsyms_lookup_name(const char *name);
@@ -26,6 +32,9 @@ void sym_pagetable_free_kernel(struct ptdesc *pt);
 #endif
 
 DECLARE_STATIC_CALL(um_flush_tlb_all, sym_flush_tlb_all);
+DECLARE_STATIC_CALL(um_flush_tlb_kernel_range, sym_flush_tlb_kernel_range);
+DECLARE_STATIC_CALL(um_get_vm_area_caller, sym_get_vm_area_caller);
+DECLARE_STATIC_CALL(um_vmap_pages_range_noflush, sym_vmap_pages_range_noflush);
 DECLARE_STATIC_CALL(um_set_direct_map_invalid_noflush,
 		    sym_set_direct_map_invalid_noflush);
 DECLARE_STATIC_CALL(um_update_page_count, sym_update_page_count);

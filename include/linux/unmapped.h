@@ -4,8 +4,9 @@
  *
  * Such a page has a struct page with a reference count of its own, whatever
  * order it was allocated in, but no address: page_address() of it faults.  It
- * is reached through a mapping made for the purpose: unmapped_map_local(), vmap(),
- * or vmf_insert_pfn() into user space.
+ * is reached through a mapping made for the purpose: unmapped_map_local(),
+ * unmapped_vmap(), or vmf_insert_pfn() into user space.  Not vmap(): /proc/kcore
+ * would read through the direct map what is mapped there.
  *
  * GPL exports of the module unmapped.ko.
  */
@@ -15,6 +16,7 @@
 #include <linux/gfp.h>
 #include <linux/mm_types.h>
 #include <linux/numa.h>
+#include <linux/pgtable.h>
 
 /* The largest order, 1 GiB. */
 #define UNMAPPED_MAX_ORDER 18U
@@ -99,5 +101,52 @@ void unmapped_pages_free(struct page *page, unsigned int order);
  */
 void *unmapped_map_local(struct page *page);
 void unmapped_unmap_local(void *addr);
+
+/**
+ * unmapped_vmap - map pages side by side, for all CPUs and for long
+ * @pages:	any pages, each of them any number of times
+ * @nr:		how many, 1 to totalram_pages()
+ * @prot:	PAGE_KERNEL or PAGE_KERNEL_RO; never executable
+ *
+ * Whole blocks (512 consecutive pages, the first with a pfn that is a multiple
+ * of 512) have one PMD entry each if their distance in @pages from the first
+ * whole block is a multiple of 512; all else has PTEs.  No reference is taken:
+ * the pages must not be freed before unmapped_vunmap() has returned.  The view
+ * is not in /proc/kcore.
+ *
+ * Context: may sleep.
+ * Return: the address, never NULL; ERR_PTR(-EINVAL) for a @nr or @prot other than
+ * that, or if one of @pages is NULL; ERR_PTR(-ENOMEM).
+ */
+void *unmapped_vmap(struct page **pages, unsigned long nr, pgprot_t prot);
+
+/**
+ * unmapped_vunmap - end a view
+ * @view:	what unmapped_vmap() returned, no error; NULL is ignored
+ *
+ * On return no CPU has a translation left, and the pages may be freed.  This
+ * costs a flush on all CPUs.  What is not the address of a view is warned of and
+ * left alone.
+ *
+ * Context: may sleep.
+ */
+void unmapped_vunmap(void *view);
+
+/**
+ * unmapped_vmap_protect - change the permissions of a part of a view
+ * @view:	what unmapped_vmap() returned
+ * @first:	the first page of the part, counted from 0
+ * @nr:		how many pages, at least 1
+ * @prot:	PAGE_KERNEL or PAGE_KERNEL_RO
+ *
+ * On return the permissions are those on all CPUs.  Calls for one view must not
+ * overlap with each other or with its end.
+ *
+ * Context: may sleep.
+ * Return: 0; -EINVAL, with nothing changed, if the part begins or ends inside a
+ * PMD entry or is not within the view, or for another @prot or @view.
+ */
+int unmapped_vmap_protect(void *view, unsigned long first, unsigned long nr,
+			  pgprot_t prot);
 
 #endif /* _LINUX_UNMAPPED_H */
