@@ -133,7 +133,7 @@ void unmapped_vunmap(void *view)
 	if (!view)
 		return;
 	area = PAGE_ALIGNED(view) ? xa_erase(&views, index_of(view)) : NULL;
-	if (WARN(!area, "unmapped: no view at %px to unmap\n", view))
+	if (WARN(!area, "unmapped: no view at %p to unmap\n", view))
 		return;
 	end = start + nr_pages(area, view) * PAGE_SIZE;
 	vunmap(area->addr);

@@ -13,8 +13,9 @@
  *		first pfn and the level of its entry in the direct map, 0 0 for none
  *	run_free	write: an order, to free so much of its beginning
  *	bench	read: cost of allocation beside the page allocator's, as lines of
- *		"case order threads nanoseconds peer_nanoseconds"; with -icount
- *		shift=0 a nanosecond is an instruction
+ *		"case order threads nanoseconds peer_nanoseconds [peer]"; with
+ *		-icount shift=0 a nanosecond is an instruction
+ * and those of vmap.c.
  */
 #include <linux/debugfs.h>
 #include <linux/irq_work.h>
@@ -28,22 +29,11 @@
 #include <linux/unmapped.h>
 #include <asm/pgtable_types.h>
 
-#define ZEROED (GFP_KERNEL | __GFP_ZERO)
+#include "test.h"
 
 static struct dentry *dir;
 
-/* --- TAP ------------------------------------------------------------------ */
-
-static unsigned int number;
-
-#define ok(m, cond, ...) \
-	do { \
-		bool ok__ = (cond); \
-\
-		seq_printf(m, "%sok %u - ", ok__ ? "" : "not ", ++number); \
-		seq_printf(m, __VA_ARGS__); \
-		seq_putc(m, '\n'); \
-	} while (0)
+unsigned int number;
 
 /* --- what is true of a page ----------------------------------------------- */
 
@@ -91,7 +81,7 @@ static bool all_counted(struct page *page, unsigned int order)
 	return true;
 }
 
-static bool holds(struct page *page, unsigned int order, u8 byte)
+bool holds(struct page *page, unsigned int order, u8 byte)
 {
 	bool same = true;
 	unsigned long i;
@@ -105,7 +95,7 @@ static bool holds(struct page *page, unsigned int order, u8 byte)
 	return same;
 }
 
-static void fill(struct page *page, unsigned int order, u8 byte)
+void fill(struct page *page, unsigned int order, u8 byte)
 {
 	unsigned long i;
 	void *addr;
@@ -674,6 +664,7 @@ static int bench_show(struct seq_file *m, void *v)
 		bench_one(m, "", GFP_KERNEL, orders[i], pages, total >> orders[i]);
 	}
 	kvfree(pages);
+	vmap_bench(m);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(bench);
@@ -689,12 +680,14 @@ static int __init test_init(void)
 	debugfs_create_file("misuse", 0400, dir, NULL, &misuse_fops);
 	debugfs_create_file_unsafe("hold", 0600, dir, NULL, &hold_fops);
 	debugfs_create_file("bench", 0400, dir, NULL, &bench_fops);
+	vmap_test_init(dir);
 	return 0;
 }
 
 static void __exit test_exit(void)
 {
 	debugfs_remove(dir);
+	vmap_test_exit();
 	hold_set(NULL, 0);
 	while (run)
 		run_free_set(NULL, __ffs(run_at | run_left));
