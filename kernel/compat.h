@@ -151,6 +151,15 @@ static inline void compat_free_kernel_table(struct page *table)
 	__free_page(table);
 }
 
+/* How often CPUs were interrupted for function calls, and for TLB shootdowns. */
+#ifdef HAVE_IRQ_STAT_COUNTS
+#define compat_irqs_call(cpu) (per_cpu(irq_stat, cpu).counts[IRQ_COUNT_CALL_FUNCTION])
+#define compat_irqs_tlb(cpu)  (per_cpu(irq_stat, cpu).counts[IRQ_COUNT_TLB])
+#else
+#define compat_irqs_call(cpu) (per_cpu(irq_stat, cpu).irq_call_count)
+#define compat_irqs_tlb(cpu)  (per_cpu(irq_stat, cpu).irq_tlb_count)
+#endif
+
 /* Kernels that collapse entries themselves count it in /proc/vmstat. */
 static inline void compat_count_collapse(int level)
 {

@@ -8,9 +8,10 @@
  *	view		write: 1 hold a view of an unmapped page, 2 vmap() of an
  *			ordinary page, 0 neither; read: its address
  *	local-rounds	write: map for this CPU, and free and so zero, so often
- *	vmap-rounds	write: begin and end a view so often
  */
 #include <linux/debugfs.h>
+#include <linux/delay.h>
+#include <linux/hardirq.h>
 #include <linux/highmem.h>
 #include <linux/irq_work.h>
 #include <linux/ktime.h>
@@ -20,6 +21,7 @@
 #include <linux/vmalloc.h>
 #include <asm/pgtable_types.h>
 
+#include "compat.h"
 #include "test.h"
 
 #define BLOCK_PAGES 512UL
@@ -508,6 +510,61 @@ free:
 	kfree(n);
 }
 
+/* Function calls and TLB shootdowns that CPUs were interrupted for. */
+static unsigned long interrupts(void)
+{
+	unsigned long sum = 0;
+	int cpu;
+
+	for_each_online_cpu(cpu) sum += compat_irqs_call(cpu) + compat_irqs_tlb(cpu);
+	return sum;
+}
+
+/*
+ * With interrupts off here, nobody but this can interrupt the other CPU, so that
+ * the kernel's own calls are not counted.
+ */
+static void test_interrupts(struct seq_file *m)
+{
+	const unsigned int nr = 1000, nr_views = 100;
+	struct page *page = unmapped_pages_alloc(ZEROED, 0);
+	unsigned long before, mapped, freed, flags;
+	bool zero = true;
+	unsigned int i;
+	void *view;
+
+	ok(m, page && num_online_cpus() == 2, "a page, and another CPU");
+	if (!page)
+		return;
+	local_irq_save(flags);
+	mdelay(1); /* what was sent before has arrived */
+	before = interrupts();
+	for (i = 0; i < nr; i++)
+		unmapped_unmap_local(unmapped_map_local(page));
+	mapped = interrupts() - before;
+	for (i = 0; page && i < nr; i++) {
+		fill(page, 0, 0x5e);
+		unmapped_pages_free(page, 0);
+		page = unmapped_pages_alloc(GFP_NOWAIT | __GFP_ZERO, 0);
+		zero &= page && holds(page, 0, 0);
+	}
+	mdelay(1);
+	freed = interrupts() - before - mapped;
+	local_irq_restore(flags);
+	ok(m, !mapped, "%u mappings: %lu interrupts elsewhere", nr, mapped);
+	ok(m, zero && !freed, "%u frees that zero: %lu interrupts elsewhere", nr, freed);
+
+	before = interrupts();
+	for (i = 0; page && i < nr_views; i++) {
+		view = unmapped_vmap(&page, 1, PAGE_KERNEL);
+		unmapped_vunmap(IS_ERR(view) ? NULL : view);
+	}
+	before = interrupts() - before;
+	ok(m, before >= nr_views, "ends of %u views: %lu, as translations must go",
+	   nr_views, before);
+	unmapped_pages_free(page, 0);
+}
+
 static int vmap_show(struct seq_file *m, void *v)
 {
 	struct page **pages = kvcalloc(4 * BLOCK_PAGES, sizeof(*pages), GFP_KERNEL);
@@ -521,6 +578,7 @@ static int vmap_show(struct seq_file *m, void *v)
 	test_pages(m, pages);
 	test_bad_input(m, pages);
 	test_nest(m);
+	test_interrupts(m);
 	seq_printf(m, "1..%u\n", number);
 	kvfree(pages);
 	return 0;
@@ -639,30 +697,12 @@ static int local_rounds(void *unused, u64 nr)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(local_rounds_fops, NULL, local_rounds, "%llu\n");
 
-static int vmap_rounds(void *unused, u64 nr)
-{
-	struct page *page = unmapped_pages_alloc(ZEROED, 0);
-	void *view = NULL;
-	u64 i;
-
-	for (i = 0; page && i < nr; i++) {
-		view = unmapped_vmap(&page, 1, PAGE_KERNEL);
-		if (IS_ERR(view))
-			break;
-		unmapped_vunmap(view);
-	}
-	unmapped_pages_free(page, 0);
-	return !page ? -ENOMEM : PTR_ERR_OR_ZERO(view);
-}
-DEFINE_DEBUGFS_ATTRIBUTE(vmap_rounds_fops, NULL, vmap_rounds, "%llu\n");
-
 void vmap_test_init(struct dentry *dir)
 {
 	debugfs_create_file("vmap", 0400, dir, NULL, &vmap_fops);
 	debugfs_create_file("vmap-misuse", 0400, dir, NULL, &vmap_misuse_fops);
 	debugfs_create_file_unsafe("view", 0600, dir, NULL, &view_fops);
 	debugfs_create_file_unsafe("local-rounds", 0200, dir, NULL, &local_rounds_fops);
-	debugfs_create_file_unsafe("vmap-rounds", 0200, dir, NULL, &vmap_rounds_fops);
 }
 
 void vmap_test_exit(void)
