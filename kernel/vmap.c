@@ -19,28 +19,38 @@
  */
 #include <linux/err.h>
 #include <linux/export.h>
+#include <linux/hashtable.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/static_call.h>
 #include <linux/unmapped.h>
 #include <linux/vmalloc.h>
-#include <linux/xarray.h>
 #include <asm/pgtable_types.h>
 
 #include "symbols.h"
 #include "vmap.h"
 
-/* The areas of all views, by the address of the view. */
-static DEFINE_XARRAY(views);
+struct view {
+	struct hlist_node node; /* in views, by address */
+	void *addr;
+	unsigned long nr; /* pages */
+	struct vm_struct *area;
+};
 
-static unsigned long index_of(const void *view)
-{
-	return ((unsigned long)view - VMALLOC_START) >> PAGE_SHIFT;
-}
+static DEFINE_HASHTABLE(views, 8);
+static DEFINE_SPINLOCK(views_lock);
 
-static unsigned long nr_pages(struct vm_struct *area, const void *view)
+static struct view *find(const void *addr)
 {
-	return (area->addr + get_vm_area_size(area) - view) >> PAGE_SHIFT;
+	struct view *v;
+
+	lockdep_assert_held(&views_lock);
+	hash_for_each_possible(views, v, node, (unsigned long)addr)
+		if (v->addr == addr)
+			return v;
+	return NULL;
 }
 
 /* Data only, writable or not; cached, as others have these pages cached. */
@@ -62,15 +72,25 @@ static bool begins_block(struct page **pages, unsigned long nr)
 	return true;
 }
 
-/* How many pages from a multiple of 2 MiB on a view should begin. */
-static unsigned long place(struct page **pages, unsigned long nr)
+/*
+ * How many pages from a multiple of 2 MiB on a view should begin, so that its
+ * first whole block is aligned; -EINVAL if there is no page where one should be.
+ */
+static long place(struct page **pages, unsigned long nr)
 {
 	unsigned long i;
+	long at = -1;
 
-	for (i = 0; i < nr; i++)
-		if (begins_block(pages + i, nr - i))
-			return -i % PTRS_PER_PTE;
-	return 0;
+	for (i = 0; i < nr; i++) {
+		if (!pages[i])
+			return -EINVAL;
+		if (!begins_block(pages + i, nr - i))
+			continue;
+		if (at < 0)
+			at = -i % PTRS_PER_PTE;
+		i += PTRS_PER_PTE - 1;
+	}
+	return max(at, 0L);
 }
 
 static int map(unsigned long addr, struct page **pages, unsigned long nr, pgprot_t prot)
@@ -91,54 +111,65 @@ static int map(unsigned long addr, struct page **pages, unsigned long nr, pgprot
 	return 0;
 }
 
+static void end_view(struct view *v)
+{
+	unsigned long addr = (unsigned long)v->addr;
+
+	vunmap(v->area->addr);
+	/* Others may have the addresses by now, but not yet the pages. */
+	static_call(um_flush_tlb_kernel_range)(addr, addr + v->nr * PAGE_SIZE);
+	kfree(v);
+}
+
 void *unmapped_vmap(struct page **pages, unsigned long nr, pgprot_t prot)
 {
-	unsigned long i, before;
-	struct vm_struct *area;
-	void *view;
+	struct view *v;
+	long before;
 	int err;
 
 	might_sleep();
 	if (!nr || nr > totalram_pages() || !permitted(prot))
 		return ERR_PTR(-EINVAL);
-	for (i = 0; i < nr; i++)
-		if (!pages[i])
-			return ERR_PTR(-EINVAL);
 	before = place(pages, nr);
-	area = static_call(um_get_vm_area_caller)((before + nr) << PAGE_SHIFT, VM_IOREMAP,
-						  __builtin_return_address(0));
-	if (!area)
+	if (before < 0)
+		return ERR_PTR(before);
+	v = kmalloc(sizeof(*v), GFP_KERNEL);
+	if (!v)
 		return ERR_PTR(-ENOMEM);
-	view = area->addr + (before << PAGE_SHIFT);
-	err = xa_insert(&views, index_of(view), area, GFP_KERNEL);
+	v->nr = nr;
+	v->area = static_call(um_get_vm_area_caller)(
+		(before + nr) << PAGE_SHIFT, VM_IOREMAP, __builtin_return_address(0));
+	if (!v->area) {
+		kfree(v);
+		return ERR_PTR(-ENOMEM);
+	}
+	v->addr = v->area->addr + (before << PAGE_SHIFT);
+	err = map((unsigned long)v->addr, pages, nr, prot);
 	if (err) {
-		free_vm_area(area);
+		end_view(v);
 		return ERR_PTR(err);
 	}
-	err = map((unsigned long)view, pages, nr, prot);
-	if (err) {
-		unmapped_vunmap(view);
-		return ERR_PTR(err);
-	}
-	return view;
+	spin_lock(&views_lock);
+	hash_add(views, &v->node, (unsigned long)v->addr);
+	spin_unlock(&views_lock);
+	return v->addr;
 }
 EXPORT_SYMBOL_GPL(unmapped_vmap);
 
-void unmapped_vunmap(void *view)
+void unmapped_vunmap(void *addr)
 {
-	unsigned long start = (unsigned long)view, end;
-	struct vm_struct *area;
+	struct view *v;
 
 	might_sleep();
-	if (!view)
+	if (!addr)
 		return;
-	area = PAGE_ALIGNED(view) ? xa_erase(&views, index_of(view)) : NULL;
-	if (WARN(!area, "unmapped: no view at %p to unmap\n", view))
-		return;
-	end = start + nr_pages(area, view) * PAGE_SIZE;
-	vunmap(area->addr);
-	/* Others may have the addresses by now, but not yet the pages. */
-	static_call(um_flush_tlb_kernel_range)(start, end);
+	spin_lock(&views_lock);
+	v = find(addr);
+	if (v)
+		hash_del(&v->node);
+	spin_unlock(&views_lock);
+	if (!WARN(!v, "unmapped: no view at %p to unmap\n", addr))
+		end_view(v);
 }
 EXPORT_SYMBOL_GPL(unmapped_vunmap);
 
@@ -162,23 +193,23 @@ static bool inside_large(unsigned long addr)
 int unmapped_vmap_protect(void *view, unsigned long first, unsigned long nr,
 			  pgprot_t prot)
 {
-	unsigned long start, end, addr, all;
-	struct vm_struct *area;
+	unsigned long start, stop, addr, all;
+	struct view *v;
 	void *entry;
 	bool large;
 
 	might_sleep();
-	area = PAGE_ALIGNED(view) ? xa_load(&views, index_of(view)) : NULL;
-	if (!area || !permitted(prot))
-		return -EINVAL;
-	all = nr_pages(area, view);
-	if (!nr || first >= all || nr > all - first)
+	spin_lock(&views_lock);
+	v = find(view);
+	all = v ? v->nr : 0;
+	spin_unlock(&views_lock);
+	if (!nr || first >= all || nr > all - first || !permitted(prot))
 		return -EINVAL;
 	start = (unsigned long)view + first * PAGE_SIZE;
-	end = start + nr * PAGE_SIZE;
-	if (inside_large(start) || (first + nr < all && inside_large(end)))
+	stop = start + nr * PAGE_SIZE;
+	if (inside_large(start) || (first + nr < all && inside_large(stop)))
 		return -EINVAL;
-	for (addr = start; addr < end; addr += large ? PMD_SIZE : PAGE_SIZE) {
+	for (addr = start; addr < stop; addr += large ? PMD_SIZE : PAGE_SIZE) {
 		entry = entry_of(addr, &large);
 		if (large)
 			set_pmd(entry, pfn_pmd(pmd_pfn(*(pmd_t *)entry),
@@ -186,13 +217,12 @@ int unmapped_vmap_protect(void *view, unsigned long first, unsigned long nr,
 		else
 			set_pte(entry, pfn_pte(pte_pfn(*(pte_t *)entry), prot));
 	}
-	static_call(um_flush_tlb_kernel_range)(start, end);
+	static_call(um_flush_tlb_kernel_range)(start, stop);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(unmapped_vmap_protect);
 
 void vmap_exit(void)
 {
-	WARN_ONCE(!xa_empty(&views), "unmapped: leak: views are left\n");
-	xa_destroy(&views);
+	WARN_ONCE(!hash_empty(views), "unmapped: leak: views are left\n");
 }
