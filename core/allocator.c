@@ -29,6 +29,7 @@ int allocator_init(struct allocator *a, const struct um_host_ops *ops, void *hos
 	a->ops = ops;
 	a->host = host;
 	a->nr_nodes = nr_nodes;
+	a->batch_limit = REFILL_MAX;
 	err = table_init(&a->table, nr_pfns);
 	if (err)
 		return err;
@@ -114,6 +115,19 @@ int allocator_alloc_ahead(struct allocator *a, int nid, unsigned int order,
 		err = alloc_nearest(a, nid, order, flags, want, true, pfn);
 	if (unlikely(err && !(flags & UM_TRY)))
 		cache_count(c, STAT_FAILURES, 1);
+	return err;
+}
+
+/* One who does not say what he is going to need: perhaps as much as lately. */
+int allocator_alloc_slow(struct allocator *a, int nid, unsigned int order,
+			 unsigned int flags, unsigned long *pfn)
+{
+	int err = allocator_alloc_ahead(a, nid, order, flags, 1UL << order, pfn);
+	struct cache *c = allocator_cache(a, nid);
+
+	if (c && (READ_ONCE(c->nr_whole) < READ_ONCE(c->low) ||
+		  (unlikely(err) && flags & UM_NOWAIT)))
+		cache_ask(c);
 	return err;
 }
 

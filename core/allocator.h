@@ -14,6 +14,12 @@ struct allocator {
 	struct table table;
 	unsigned int nr_nodes;
 	struct cache **caches; /* by node; NULL for one without memory */
+	atomic_long_t owned;   /* pages, and those on their way */
+
+	/* May be changed at any time; the limit by allocator_set_limit(). */
+	unsigned long limit;	  /* of owned, in pages; 0 is none */
+	unsigned long floor;	  /* idle blocks that a node may keep */
+	unsigned int batch_limit; /* blocks that a refill takes, 1 to REFILL_MAX */
 };
 
 /**
@@ -81,6 +87,25 @@ unsigned long allocator_shrink(struct allocator *a, int nid, unsigned long nr,
 			       unsigned int flags);
 unsigned long allocator_shrinkable(struct allocator *a, int nid);
 
+/*
+ * Own at most @pages from now on; 0 is no limit.  What is free above that is
+ * released now, and what is in use when it is freed.  Return: pages released.
+ * May sleep.
+ */
+unsigned long allocator_set_limit(struct allocator *a, unsigned long pages);
+
+/* What um_host_ops.wake() asks for.  May sleep. */
+void allocator_refill_ahead(struct allocator *a, int nid);
+
+/**
+ * allocator_decay - release the blocks that were free since the last call
+ *
+ * All but the floor.  To be called at intervals of the time after which a block
+ * counts as idle.  Return: whether anything is owned still, so that there is a
+ * reason to call again.  May sleep.
+ */
+bool allocator_decay(struct allocator *a);
+
 /* Empty the magazines of the CPU this runs on.  Any context. */
 void allocator_drain_cpu(struct allocator *a);
 
@@ -112,6 +137,8 @@ const char *allocator_validate(struct allocator *a);
 
 /* --- the usual cases, inline ---------------------------------------------- */
 
+int allocator_alloc_slow(struct allocator *a, int nid, unsigned int order,
+			 unsigned int flags, unsigned long *pfn);
 int allocator_free_slow(struct allocator *a, unsigned long pfn, unsigned int order);
 int allocator_free_run(struct allocator *a, unsigned long pfn, unsigned int order);
 
@@ -131,7 +158,7 @@ static __always_inline int allocator_alloc(struct allocator *a, int nid,
 	if (likely(c && !order && (flags & UM_ZERO || !c->zero)) &&
 	    likely(magazine_pop(c, CLEAN, pfn)))
 		return 0;
-	err = allocator_alloc_ahead(a, nid, order, flags, 1UL << order, &got);
+	err = allocator_alloc_slow(a, nid, order, flags, &got);
 	if (likely(!err))
 		*pfn = got;
 	return err;

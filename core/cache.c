@@ -22,6 +22,12 @@ static bool listed_right(const struct block *b, int nr_free)
 	return id != BLOCK_UNLISTED && (id == LIST_WHOLE) == (nr_free == BLOCK_PAGES);
 }
 
+static void count_whole(struct cache *c, long n)
+{
+	WRITE_ONCE(c->nr_whole, c->nr_whole + (unsigned long)n);
+	c->min_whole = min(c->min_whole, c->nr_whole);
+}
+
 void cache_unlist(struct cache *c, struct block *b)
 {
 	unsigned int id = READ_ONCE(b->list_id);
@@ -31,7 +37,7 @@ void cache_unlist(struct cache *c, struct block *b)
 		return;
 	list_del_init(&b->list);
 	if (id == LIST_WHOLE)
-		WRITE_ONCE(c->nr_whole, c->nr_whole - 1);
+		count_whole(c, -1);
 	else if (list_empty(&c->lists[id]))
 		c->occupied[id / NR_STEPS] &= ~(1U << id % NR_STEPS);
 }
@@ -41,7 +47,7 @@ static void list_block(struct cache *c, struct block *b, unsigned int id)
 	list_add_tail(&b->list, &c->lists[id]);
 	WRITE_ONCE(b->list_id, (u8)id);
 	if (id == LIST_WHOLE)
-		WRITE_ONCE(c->nr_whole, c->nr_whole + 1);
+		count_whole(c, 1);
 	else
 		c->occupied[id / NR_STEPS] |= 1U << id % NR_STEPS;
 }

@@ -85,6 +85,7 @@ struct cache {
 	struct list_head lists[NR_LISTS];
 	u32 occupied[BLOCK_ORDER]; /* per order: which lists are not empty */
 	unsigned long nr_whole;
+	unsigned long min_whole;   /* the least since the last decay */
 	unsigned long nr_fallback; /* blocks owned in part */
 	unsigned long nr_unhealed; /* not in use, and split by us */
 
@@ -92,6 +93,8 @@ struct cache {
 	unsigned long refills;	  /* read without the lock */
 	unsigned int batch;
 	u64 last_refill;
+	unsigned int low;      /* refill ahead below so many whole blocks */
+	bool asked;	       /* the host is to do that; no lock */
 	unsigned long look_at; /* where a broken region may have a block */
 	unsigned int look_in;  /* in how many of them to look, this time */
 	bool look_first;       /* before the system is asked what it offers */
@@ -248,6 +251,17 @@ unsigned long cache_shrink(struct cache *c, unsigned long nr, unsigned int flags
 
 /* Pages that cache_shrink() would give back now.  Any context. */
 unsigned long cache_shrinkable(struct cache *c);
+
+/* --- policy.c ------------------------------------------------------------- */
+
+/* Of struct um_host_ops, within the limit. */
+int cache_get(struct cache *c, unsigned int order, unsigned int flags,
+	      unsigned long *pfn);
+int cache_get_near(struct cache *c, unsigned int *order, unsigned long *pfn);
+void cache_put(struct cache *c, unsigned long pfn, unsigned int order);
+
+/* Have the host call allocator_refill_ahead() soon.  Any context. */
+void cache_ask(struct cache *c);
 
 /* --- between cache.c, run.c, refill.c and shrink.c ----------------------- */
 

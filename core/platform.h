@@ -77,6 +77,8 @@ struct allocator;
  * @zero:	clear 2^@order absent pages.  NULL where memory need not be
  *		clean.  Does not sleep.
  * @now:	a clock in nanoseconds that never goes back.
+ * @wake:	call allocator_refill_ahead() for node @nid soon.  Any context.  NULL
+ *		where nothing can be done later.
  * @drain:	call allocator_drain_cpu() on every CPU.  May sleep.
  * @nearest_node:	the node to ask after @prev for a request that prefers @nid,
  *		or -1 at the end.  The first call has @prev == -1.
@@ -97,6 +99,7 @@ struct um_host_ops {
 	bool (*unbroken)(void *host, unsigned long pfn);
 	void (*zero)(void *host, unsigned long pfn, unsigned int order);
 	u64 (*now)(void *host);
+	void (*wake)(void *host, int nid);
 	void (*drain)(void *host, struct allocator *a);
 	int (*nearest_node)(void *host, int nid, int prev);
 };

@@ -14,7 +14,8 @@
  * region is taken instead, if it is soon found: all that is taken one after the
  * other fills one region before it breaks the next.
  *
- * A batch doubles with each refill that follows soon after the last.
+ * A batch doubles with each refill that follows soon after the last.  From then
+ * on a low mark has the next one made before the cache is empty (policy.c).
  */
 #include "allocator.h"
 
@@ -82,7 +83,7 @@ static int get_in_broken(struct cache *c, struct piece *p, unsigned int order)
 		    atomic_read(&t->regions[r].nr_blocks) < (int)REGION_BLOCKS) {
 			p->order = order;
 			p->pfn = c->look_at;
-			if (!ops->get_near(host, c->nid, &p->order, &p->pfn)) {
+			if (!cache_get_near(c, &p->order, &p->pfn)) {
 				c->look_at = p->pfn + (1UL << p->order);
 				return 0;
 			}
@@ -108,13 +109,13 @@ static int get_blocks(struct cache *c, struct piece *p, unsigned int order,
 	if (c->look_first && !get_in_broken(c, p, order))
 		return 0;
 	c->look_first = false;
-	err = ops->get(host, c->nid, BLOCK_ORDER, flags, &offered);
+	err = cache_get(c, BLOCK_ORDER, flags, &offered);
 	if (err)
 		return err;
 	if (c->look_in && ops->unbroken(host, offered)) {
 		c->look_first = !get_in_broken(c, p, order);
 		if (c->look_first) {
-			ops->put(host, offered, BLOCK_ORDER);
+			cache_put(c, offered, BLOCK_ORDER);
 			return 0;
 		}
 		c->look_at = offered; /* the region that is broken now */
@@ -131,7 +132,6 @@ static int get_blocks(struct cache *c, struct piece *p, unsigned int order,
 static int get(struct cache *c, struct piece *p, unsigned int *order, unsigned int least,
 	       unsigned int pages, unsigned int flags)
 {
-	const struct um_host_ops *ops = c->allocator->ops;
 	unsigned int most = BLOCK_ORDER;
 	int err;
 
@@ -140,8 +140,7 @@ static int get(struct cache *c, struct piece *p, unsigned int *order, unsigned i
 	for (;; --*order) {
 		p->order = *order;
 		err = *order == BLOCK_ORDER ? get_blocks(c, p, most, flags)
-					    : ops->get(c->allocator->host, c->nid, *order,
-						       flags, &p->pfn);
+					    : cache_get(c, *order, flags, &p->pfn);
 		if (!err || *order == least)
 			break;
 	}
@@ -287,13 +286,15 @@ static unsigned int next_batch(struct cache *c, unsigned long want)
 {
 	u64 now = c->allocator->ops->now(c->allocator->host);
 	u64 idle = (now - c->last_refill) / BATCH_DECAY;
+	unsigned int most = READ_ONCE(c->allocator->batch_limit);
 	unsigned int blocks = (unsigned int)min((want + BLOCK_PAGES - 1) / BLOCK_PAGES,
-						(unsigned long)REFILL_MAX);
+						(unsigned long)most);
 	unsigned int batch = c->batch;
 
-	c->batch = idle < 6 ? max(batch >> idle, 1U) : 1;
-	batch = c->batch;
-	c->batch = min(batch * 2, REFILL_MAX);
+	batch = idle < 6 ? min(max(batch >> idle, 1U), most) : 1;
+	c->batch = min(batch * 2, most);
+	/* Refill ahead only for those who come again and again. */
+	WRITE_ONCE(c->low, idle ? 0 : batch / 4);
 	return max(blocks, batch);
 }
 
@@ -330,7 +331,7 @@ int cache_refill(struct cache *c, unsigned int order, unsigned long want,
 		}
 		err = taken[i].split;
 		if (!UM_BROKEN(UM_BREAK_TRACE))
-			ops->put(host, taken[i].pfn, taken[i].order);
+			cache_put(c, taken[i].pfn, taken[i].order);
 	}
 	for (i = 0; i < nr; i++)
 		if (taken[i].split >= 0 && taken[i].order < BLOCK_ORDER)
@@ -360,7 +361,7 @@ int cache_take_run(struct cache *c, unsigned int order, unsigned long *pfn)
 
 	might_sleep();
 	/* Without the lock: others need not wait until memory has been moved. */
-	err = ops->get(host, c->nid, order, 0, &p.pfn);
+	err = cache_get(c, order, 0, &p.pfn);
 	if (err)
 		return err;
 
@@ -383,6 +384,6 @@ int cache_take_run(struct cache *c, unsigned int order, unsigned long *pfn)
 	}
 	mutex_unlock(&c->refill_lock);
 	if (p.split < 0 && !UM_BROKEN(UM_BREAK_TRACE))
-		ops->put(host, p.pfn, order);
+		cache_put(c, p.pfn, order);
 	return min(p.split, 0);
 }

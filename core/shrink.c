@@ -114,7 +114,6 @@ static void release(struct cache *c, struct block *b, unsigned int order)
 {
 	unsigned int i, nr = 1U << (order - BLOCK_ORDER);
 	unsigned long flags, pfn = block_pfn(b);
-	struct allocator *a = c->allocator;
 
 	for (i = 0; i < nr; i++) {
 		spin_lock_irqsave(&c->lock, flags);
@@ -122,7 +121,7 @@ static void release(struct cache *c, struct block *b, unsigned int order)
 		spin_unlock_irqrestore(&c->lock, flags);
 		heal_block(c, &b[i]);
 	}
-	a->ops->put(a->host, pfn, order);
+	cache_put(c, pfn, order);
 	cache_count(c, STAT_PAGES_OWNED, -(1L << order));
 	cache_count(c, STAT_BLOCKS_RELEASED, nr);
 	cache_count(c, STAT_PAGES_RELEASED, 1L << order);
@@ -235,9 +234,9 @@ static unsigned long release_pieces(struct cache *c, struct block *b)
 
 	for (word = 0; word < BLOCK_WORDS; word++)
 		for (; bits[word]; bits[word] &= bits[word] - 1)
-			ops->put(host,
-				 block_pfn(b) + word * BITS_PER_LONG + __ffs(bits[word]),
-				 0);
+			cache_put(c,
+				  block_pfn(b) + word * BITS_PER_LONG + __ffs(bits[word]),
+				  0);
 	heal_block(c, b);
 	cache_count(c, STAT_PAGES_OWNED, -(long)done);
 	cache_count(c, STAT_PAGES_RELEASED, (long)done);
