@@ -29,11 +29,6 @@ static void orders_of_runs(void **state)
 		assert_int_equal(m.calls[OP_UNMAP], 1);
 		finish();
 	}
-	start(&gigabytes);
-	assert_int_equal(allocator_alloc_slow(&m.allocator, 0, REGION_ORDER + 1, UM_ZERO,
-					      NULL),
-			 -EINVAL);
-	finish();
 }
 
 static void freed_in_any_order(void **state)
