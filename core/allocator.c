@@ -125,8 +125,7 @@ int allocator_alloc_slow(struct allocator *a, int nid, unsigned int order,
 	int err = allocator_alloc_ahead(a, nid, order, flags, 1UL << order, pfn);
 	struct cache *c = allocator_cache(a, nid);
 
-	if (c && (READ_ONCE(c->nr_whole) < READ_ONCE(c->low) ||
-		  (unlikely(err) && flags & UM_NOWAIT)))
+	if (c && (cache_is_low(c) || (unlikely(err) && flags & UM_NOWAIT)))
 		cache_ask(c);
 	return err;
 }

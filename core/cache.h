@@ -93,7 +93,7 @@ struct cache {
 	unsigned long refills;	  /* read without the lock */
 	unsigned int batch;
 	u64 last_refill;
-	unsigned int low;      /* refill ahead below so many whole blocks */
+	unsigned int low;      /* refill ahead with so few whole blocks; 0: don't */
 	bool asked;	       /* the host is to do that; no lock */
 	unsigned long look_at; /* where a broken region may have a block */
 	unsigned int look_in;  /* in how many of them to look, this time */
@@ -259,6 +259,14 @@ int cache_get(struct cache *c, unsigned int order, unsigned int flags,
 	      unsigned long *pfn);
 int cache_get_near(struct cache *c, unsigned int *order, unsigned long *pfn);
 void cache_put(struct cache *c, unsigned long pfn, unsigned int order);
+
+/* Whether those who come again and again will soon have to wait. */
+static inline bool cache_is_low(const struct cache *c)
+{
+	unsigned int low = READ_ONCE(c->low);
+
+	return low && READ_ONCE(c->nr_whole) <= low;
+}
 
 /* Have the host call allocator_refill_ahead() soon.  Any context. */
 void cache_ask(struct cache *c);

@@ -8,7 +8,8 @@
  * last bit of room below the limit is no reason to split an entry.
  *
  * What is idle is told without a time for each block: whatever number of blocks
- * has been free all through an interval was needed by nobody in it.
+ * has been free all through an interval was needed by nobody in it.  The block
+ * that a CPU is on does not count: it stays until somebody drains the CPU.
  */
 #include "allocator.h"
 
@@ -85,7 +86,7 @@ void allocator_refill_ahead(struct allocator *a, int nid)
 	if (!c)
 		return;
 	WRITE_ONCE(c->asked, false);
-	if (READ_ONCE(c->nr_whole) <= READ_ONCE(c->low))
+	if (cache_is_low(c) || !READ_ONCE(c->nr_whole))
 		cache_refill(c, BLOCK_ORDER, BLOCK_PAGES, READ_ONCE(c->refills));
 }
 

@@ -93,6 +93,10 @@ static void check_counts(struct machine *m, unsigned long owned, unsigned long h
 	if (nr_owned != owned)
 		machine_broken(m, "the core has %lu pages and counts %lu", owned,
 			       nr_owned);
+	if ((unsigned long)atomic_long_read(&m->allocator.owned) != owned)
+		machine_broken(m,
+			       "the core has %lu pages and holds %ld against its limit",
+			       owned, atomic_long_read(&m->allocator.owned));
 	if (!stats[STAT_QUARANTINED] && held + nr_free != owned)
 		machine_broken(m, "%lu pages in use and %lu free are not the %lu owned",
 			       held, nr_free, owned);

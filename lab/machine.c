@@ -388,6 +388,17 @@ static u64 machine_now(void *host)
 	return __atomic_load_n(&m->clock, __ATOMIC_RELAXED);
 }
 
+static void machine_wake(void *host, int nid)
+{
+	struct machine *m = host;
+
+	lock(m);
+	if ((unsigned int)nid >= m->config.nr_nodes)
+		machine_broken(m, "a refill of node %d is asked for", nid);
+	m->asked++;
+	unlock(m);
+}
+
 static void machine_drain(void *host, struct allocator *a)
 {
 	struct machine *m = host;
@@ -565,6 +576,7 @@ int machine_init(struct machine *m, const struct machine_config *config)
 		.unbroken = machine_unbroken,
 		.zero = config->dirty_is_fine ? NULL : machine_zero,
 		.now = machine_now,
+		.wake = machine_wake,
 		.drain = machine_drain,
 		.nearest_node = machine_nearest_node,
 	};

@@ -92,6 +92,7 @@ struct machine {
 	unsigned long calls[NR_OPS];
 	unsigned long failed[NR_FALLIBLE];
 	unsigned long pages_zeroed;
+	unsigned long asked; /* for a refill ahead, of any node */
 	unsigned long warnings, expected_warnings;
 	int drain_wanted[MAX_CPUS]; /* threaded */
 	char broken[200];	    /* what was found wrong first; "" for nothing */

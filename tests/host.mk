@@ -5,7 +5,7 @@
 
 HOST       := $(BUILD)/host
 CLANG      ?= clang
-UNITS      := block table cache refill shrink runs
+UNITS      := block table cache refill shrink runs policy
 include tests/lab.mk
 CORE_C     := $(wildcard core/*.c)
 LAB_C      := $(filter-out lab/lab.c,$(wildcard lab/*.c))
