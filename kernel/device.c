@@ -301,12 +301,40 @@ static struct miscdevice device = {
 	.mode = 0600,
 };
 
+static bool registered;
+
+umode_t unmapped_device_mode(void)
+{
+	return device.mode;
+}
+
+/* The node is made anew, with a new number perhaps; what is open stays as it is. */
+int unmapped_device_set_mode(umode_t mode)
+{
+	int err;
+
+	if (!registered || mode == device.mode) {
+		device.mode = mode;
+		return 0;
+	}
+	misc_deregister(&device);
+	device.mode = mode;
+	device.minor = MISC_DYNAMIC_MINOR;
+	err = misc_register(&device);
+	registered = !err;
+	return err;
+}
+
 int unmapped_device_init(void)
 {
-	return misc_register(&device);
+	int err = misc_register(&device);
+
+	registered = !err;
+	return err;
 }
 
 void unmapped_device_exit(void)
 {
-	misc_deregister(&device);
+	if (registered)
+		misc_deregister(&device);
 }

@@ -23,11 +23,16 @@
 #include "direct_map.h"
 #include "host.h"
 #include "map_local.h"
+#include "policy.h"
 
 struct allocator unmapped_allocator;
 
 /* For how long to look for a run of blocks, in ns. */
 #define CONTIG_BUDGET (2 * NSEC_PER_SEC)
+
+/* The same for a block, and after which time to look again when there was none. */
+#define MAKE_BUDGET (20 * NSEC_PER_MSEC)
+#define MAKE_AGAIN  HZ
 
 /* What the cache leaves to others of what is available, in pages. */
 #define LEAVE (2 * BLOCK_PAGES)
@@ -52,6 +57,23 @@ static unsigned long freeze(struct page *page, unsigned int order)
 	return page_to_pfn(page);
 }
 
+/*
+ * No block is free: move what can be moved out of one.  The page allocator's own
+ * compaction, as far as __GFP_NORETRY has it, has failed.
+ */
+static struct page *make_block(int nid, gfp_t gfp)
+{
+	static unsigned long not_before = INITIAL_JIFFIES;
+	struct page *page;
+
+	if (time_before(jiffies, READ_ONCE(not_before)))
+		return NULL;
+	page = contig_alloc(nid, BLOCK_ORDER, gfp, MAKE_BUDGET);
+	if (!page)
+		WRITE_ONCE(not_before, jiffies + MAKE_AGAIN);
+	return page;
+}
+
 static int host_get(void *host, int nid, unsigned int order, unsigned int flags,
 		    unsigned long *pfn)
 {
@@ -70,10 +92,13 @@ static int host_get(void *host, int nid, unsigned int order, unsigned int flags,
 		page = alloc_pages_node(nid, gfp, order);
 		if (page)
 			split_page(page, order);
+		else if (order == BLOCK_ORDER && !(flags & UM_TRY))
+			page = make_block(nid, gfp);
 	}
 	if (!page)
 		return -ENOMEM;
 	*pfn = freeze(page, order);
+	policy_taken();
 	return 0;
 }
 
@@ -88,6 +113,7 @@ static int host_get_near(void *host, int nid, unsigned int *order, unsigned long
 	if (!page)
 		return -ENOMEM;
 	*pfn = freeze(page, *order);
+	policy_taken();
 	return 0;
 }
 
@@ -185,6 +211,7 @@ static const struct um_host_ops host_ops = {
 	.unbroken = host_unbroken,
 	.zero = host_zero,
 	.now = host_now,
+	.wake = policy_wake,
 	.drain = host_drain,
 	.nearest_node = host_nearest_node,
 };

@@ -11,6 +11,8 @@
  *	host		the core's view of this kernel; the core is in ../core
  *	api		for other kernel code
  *	shrinker	memory pressure
+ *	policy		refills ahead, decay of what is idle
+ *	sysfs		what can be set
  *	object, device	/dev/unmapped
  *	debugfs		what is going on
  */
@@ -27,8 +29,10 @@
 #include "device.h"
 #include "host.h"
 #include "map_local.h"
+#include "policy.h"
 #include "shrinker.h"
 #include "symbols.h"
+#include "sysfs.h"
 #include "vmap.h"
 
 static int cpuhp_state;
@@ -92,10 +96,16 @@ static int __init unmapped_init(void)
 	err = host_init();
 	if (err)
 		goto err_map_local;
+	err = policy_init();
+	if (err)
+		goto err_host;
+	err = parameters_apply();
+	if (err)
+		goto err_policy;
 	err = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "mm/unmapped:online", NULL,
 					cpu_down);
 	if (err < 0)
-		goto err_host;
+		goto err_policy;
 	cpuhp_state = err;
 	err = unmapped_shrinker_init();
 	if (err)
@@ -107,8 +117,13 @@ static int __init unmapped_init(void)
 	err = unmapped_device_init();
 	if (err)
 		goto err_debugfs;
+	err = unmapped_sysfs_init();
+	if (err)
+		goto err_device;
 	return 0;
 
+err_device:
+	unmapped_device_exit();
 err_debugfs:
 	unmapped_debugfs_exit();
 	unregister_pm_notifier(&power_notifier);
@@ -116,6 +131,8 @@ err_shrinker:
 	unmapped_shrinker_exit();
 err_cpuhp:
 	cpuhp_remove_state_nocalls(cpuhp_state);
+err_policy:
+	policy_exit();
 err_host:
 	host_exit();
 err_map_local:
@@ -125,12 +142,14 @@ err_map_local:
 
 static void __exit unmapped_exit(void)
 {
+	unmapped_sysfs_exit();
 	unmapped_device_exit();
 	unmapped_debugfs_exit();
 	unregister_pm_notifier(&power_notifier);
 	unmapped_shrinker_exit();
 	cpuhp_remove_state_nocalls(cpuhp_state);
 	vmap_exit();
+	policy_exit();
 	host_exit();
 	map_local_exit();
 }

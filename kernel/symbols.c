@@ -37,6 +37,7 @@ DEFINE_STATIC_CALL_NULL(um_pagetable_free_kernel, sym_pagetable_free_kernel);
 spinlock_t *um_cpa_lock;
 spinlock_t *um_pgd_lock;
 struct mm_struct *um_init_mm;
+struct kobject **um_mm_kobj;
 
 /* A test build looks for a name that no kernel has. */
 #ifdef UM_BREAK_SYMBOL
@@ -105,5 +106,6 @@ int symbols_resolve(void)
 #endif
 	       resolve_data("cpa_lock", &um_cpa_lock) ?:
 	       resolve_data("pgd_lock", &um_pgd_lock) ?:
-	       resolve_data("init_mm", &um_init_mm);
+	       resolve_data("init_mm", &um_init_mm) ?:
+	       resolve_data("mm_kobj", &um_mm_kobj);
 }

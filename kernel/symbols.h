@@ -53,6 +53,8 @@ extern spinlock_t *um_cpa_lock;
 extern spinlock_t *um_pgd_lock;
 /* Whoever takes tables away holds its mmap_lock; walkers like ptdump do, too. */
 extern struct mm_struct *um_init_mm;
+/* /sys/kernel/mm. */
+extern struct kobject **um_mm_kobj;
 
 /**
  * symbols_resolve - find all of the above
