@@ -3,10 +3,13 @@
  * fragmented - with no whole block free, /dev/unmapped lives on pieces, and
  * heals the direct map when they go back.
  *
+ *	fragmented [movable]
+ *
  * The fragmenter takes ordinary memory until no order-9 page is free, then
  * gives back all but one page of each 2 MiB block of physical memory.  The pages
  * that stay are pinned (registered with io_uring), so compaction can't move
- * them out of the way.
+ * them out of the way; or not, and then blocks can be made, and nothing is
+ * split.
  */
 #define _GNU_SOURCE
 #include "guest.h"
@@ -50,7 +53,7 @@ static long whole_blocks(void)
 	return sum;
 }
 
-static long fragment(void)
+static long fragment(bool movable)
 {
 	size_t all = meminfo("MemTotal") * 1024, taken = 0, i, pages;
 	static struct iovec pin[MAX_BLOCKS];
@@ -64,7 +67,8 @@ static long fragment(void)
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED || madvise(p, all, MADV_NOHUGEPAGE))
 		die("mmap");
-	while (taken < all && whole_blocks()) {
+	/* The kernel may keep a few for itself. */
+	while (taken < all && whole_blocks() && memory_free(-1) > 48 * 1024) {
 		touch(p + taken, MIB / 2);
 		taken += MIB / 2;
 	}
@@ -88,8 +92,8 @@ static long fragment(void)
 		pin[nr++].iov_len = PAGE;
 	}
 	ring = syscall(SYS_io_uring_setup, 4, &params);
-	if (ring < 0 ||
-	    syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, pin, nr))
+	if (!movable && (ring < 0 || syscall(SYS_io_uring_register, ring,
+					     IORING_REGISTER_BUFFERS, pin, nr)))
 		die("pinning %d pages", nr);
 	/* The gaps between pinned pages. */
 	for (i = 0; i <= (size_t)nr; i++) {
@@ -111,23 +115,50 @@ static long fragment(void)
 static void take_whole_blocks(void)
 {
 	int tries, quiet = 0;
-	long taken = 0, whole;
-	FILE *f;
 
 	for (tries = 0; tries < 60 && quiet < 10; tries++) {
 		usleep(200000);
-		whole = whole_blocks();
-		quiet = whole ? 0 : quiet + 1;
-		if (!whole)
-			continue;
-		taken += whole;
-		f = fopen("/proc/sys/vm/nr_hugepages", "we");
-		if (!f || fprintf(f, "%ld", taken) < 0 || fclose(f))
+		quiet = whole_blocks() ? 0 : quiet + 1;
+		/* As many as can be had, by compaction, too. */
+		if (file_write("/proc/sys/vm/nr_hugepages", "100000"))
 			die("nr_hugepages");
 	}
 }
 
-int main(void)
+/* What is in the way can be moved: whole blocks are made. */
+static int movable(const struct direct_map *start)
+{
+	const size_t bytes = 3 * BYTES;
+	struct direct_map now;
+	uint8_t *p;
+	int fd;
+
+	note("%ld blocks fragmented", fragment(true));
+	ok(whole_blocks() < (long)(bytes / BLOCK / 2),
+	   "control: hardly a whole block is free (%ld)", whole_blocks());
+	ok(meminfo("MemFree") > 4 * (long)bytes / 1024,
+	   "control: but much memory is (%ld MiB)", meminfo("MemFree") / 1024);
+	fd = um_open();
+	p = fd < 0 ? NULL : map_shared(fd, bytes);
+	if (!p)
+		die("object");
+	ok(is_zero(p, bytes), "zero");
+	touch(p, bytes);
+	direct_map_read(&now);
+	direct_map_note("in use", &now);
+	ok(um_stat("pages_allocated") == bytes / PAGE, "all pages are there");
+	ok(um_stat("pieces_taken") == 0, "from whole blocks (%ld pieces)",
+	   um_stat("pieces_taken"));
+	ok(direct_map_same(start, &now), "nothing is split");
+	munmap(p, bytes);
+	close(fd);
+	ok(!um_shrink() && um_stat_becomes("pages_owned", 0, 5), "all given back");
+	direct_map_read(&now);
+	ok(direct_map_same(start, &now), "DirectMap is what it was");
+	return finish();
+}
+
+int main(int argc, char **argv)
 {
 	struct direct_map start, now;
 	long splits, heals, healed, pieces, before, whole;
@@ -139,7 +170,9 @@ int main(void)
 		die("shrink");
 	direct_map_read(&start);
 	direct_map_note("start", &start);
-	note("%ld blocks fragmented", fragment());
+	if (argc > 1 && !strcmp(argv[1], "movable"))
+		return movable(&start);
+	note("%ld blocks fragmented", fragment(false));
 	take_whole_blocks();
 	whole = whole_blocks();
 	/* The kernel itself may have freed one since. */
