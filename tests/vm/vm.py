@@ -24,8 +24,11 @@ GUEST = os.path.join(HERE, "guest")
 TESTS = os.path.join(HERE, "tests")
 CFLAGS = ["-O2", "-g0", "-std=gnu11", "-static", "-Wall", "-Wextra", "-Werror",
           "-I" + os.path.join(ROOT, "include", "uapi"), "-I" + GUEST]
-# Stock modules that tests need: a RAM disk, for O_DIRECT.
-STOCK_MODULES = ["kernel/drivers/block/brd.ko"]
+# Stock modules that tests need: a RAM disk, for O_DIRECT; KVM.
+STOCK_MODULES = ["kernel/drivers/block/brd.ko",
+                 "kernel/virt/lib/irqbypass.ko",
+                 "kernel/arch/x86/kvm/kvm.ko",
+                 "kernel/arch/x86/kvm/kvm-amd.ko"]
 # CMPXCHG16B of QEMU 7.2's TCG now and then leaves flags that the guest dies of;
 # kernels since 6.12 use it in kmalloc(), unless the CPU has none.
 CPU = "max,-cx16"
