@@ -43,6 +43,17 @@
 #define UM_SPLIT_1G  (1 << 1) /* a 1 GiB entry into 2 MiB entries */
 #define UM_ONE_ENTRY (1 << 2) /* nothing: unmap() made a 1 GiB entry absent */
 
+/*
+ * What the core tells of itself: tracepoints in the kernel (kernel/trace.h says
+ * what the arguments are), nothing in user space.
+ *
+ *	um_trace_refill(nid, order, want, blocks, pieces, err)
+ *	um_trace_fallback(nid, order, largest, pieces)
+ *	um_trace_shrink(nid, nr, released)
+ *	um_trace_split(pfn, order)
+ *	um_trace_heal(pfn, order)
+ */
+
 struct allocator;
 
 /**

@@ -23,7 +23,15 @@
 #include <linux/topology.h>
 #include <linux/types.h>
 
+#include "trace.h"
+
 /* Where the direct map has, or had, a page; for a test build only. */
 #define um_page_address(pfn) __va(PFN_PHYS(pfn))
+
+#define um_trace_refill	  trace_unmapped_refill
+#define um_trace_fallback trace_unmapped_fallback
+#define um_trace_shrink	  trace_unmapped_shrink
+#define um_trace_split	  trace_unmapped_split
+#define um_trace_heal	  trace_unmapped_heal
 
 #endif /* UM_PLATFORM_KERNEL_H */

@@ -365,6 +365,17 @@ static inline void mutex_unlock(struct mutex *m)
 /* The node that this CPU is likely to free to; hosts of one node have 0. */
 #define numa_mem_id() 0
 
+/* --- tracing ------------------------------------------------------------- */
+
+#define um_trace_refill(nid, order, want, blocks, pieces, err) \
+	((void)(nid), (void)(order), (void)(want), (void)(blocks), (void)(pieces), \
+	 (void)(err))
+#define um_trace_fallback(nid, order, largest, pieces) \
+	((void)(nid), (void)(order), (void)(largest), (void)(pieces))
+#define um_trace_shrink(nid, nr, released) ((void)(nid), (void)(nr), (void)(released))
+#define um_trace_split(pfn, order)	   ((void)(pfn), (void)(order))
+#define um_trace_heal(pfn, order)	   ((void)(pfn), (void)(order))
+
 /* --- memory for metadata ------------------------------------------------ */
 
 void *um_alloc(size_t size, gfp_t gfp); /* zeroed; NULL when out of it */

@@ -225,6 +225,10 @@ static void count_taken(struct cache *c, const struct piece *p)
 		cache_count(c, STAT_BLOCKS_TAKEN, 1L << (p->order - BLOCK_ORDER));
 	cache_count(c, STAT_SPLITS_2M, !!(p->split & UM_SPLIT_2M));
 	cache_count(c, STAT_SPLITS_1G, !!(p->split & UM_SPLIT_1G));
+	if (p->split & UM_SPLIT_1G)
+		um_trace_split(p->pfn, REGION_ORDER);
+	if (p->split & UM_SPLIT_2M)
+		um_trace_split(p->pfn, BLOCK_ORDER);
 }
 
 /* From here on the pages of a piece can be allocated. */
@@ -279,6 +283,8 @@ static void owned_wholly(struct cache *c, struct block *b)
 		b->flags &= (u8)~BLOCK_SPLIT;
 	spin_unlock_irqrestore(&c->lock, flags);
 	cache_count(c, STAT_HEALS_2M, healed);
+	if (healed)
+		um_trace_heal(block_pfn(b), BLOCK_ORDER);
 }
 
 /* How much to take now, in blocks. */
@@ -304,7 +310,7 @@ int cache_refill(struct cache *c, unsigned int order, unsigned long want,
 	struct piece taken[REFILL_MAX];
 	const struct um_host_ops *ops = c->allocator->ops;
 	void *host = c->allocator->host;
-	unsigned int nr, good = 0, i;
+	unsigned int nr, good = 0, blocks = 0, pieces = 0, i;
 	int err = -ENOMEM;
 
 	might_sleep();
@@ -317,11 +323,20 @@ int cache_refill(struct cache *c, unsigned int order, unsigned long want,
 	nr = gather(c, taken, BLOCK_ORDER, BLOCK_ORDER,
 		    next_batch(c, want) * BLOCK_PAGES);
 	/* Nothing whole to be had: pieces, the largest that there are. */
-	if (!nr && order < BLOCK_ORDER)
+	if (!nr && order < BLOCK_ORDER) {
 		nr = gather(c, taken, BLOCK_ORDER - 1, order, PIECES_ENOUGH);
+		um_trace_fallback(c->nid, order, nr ? taken[0].order : 0, nr);
+	}
 
-	for (i = 0; i < nr; i++)
-		good += taken[i].split >= 0;
+	for (i = 0; i < nr; i++) {
+		if (taken[i].split < 0)
+			continue;
+		good++;
+		if (taken[i].order < BLOCK_ORDER)
+			pieces++;
+		else
+			blocks += 1U << (taken[i].order - BLOCK_ORDER);
+	}
 	if (good && !UM_BROKEN(UM_BREAK_FLUSH))
 		ops->flush(host);
 	for (i = 0; i < nr; i++) {
@@ -347,6 +362,7 @@ int cache_refill(struct cache *c, unsigned int order, unsigned long want,
 		WRITE_ONCE(c->retry_after, ops->now(host) + REFILL_BACKOFF);
 	}
 	mutex_unlock(&c->refill_lock);
+	um_trace_refill(c->nid, order, want, blocks, pieces, err);
 	return err;
 }
 
@@ -383,6 +399,9 @@ int cache_take_run(struct cache *c, unsigned int order, unsigned long *pfn)
 		*pfn = p.pfn;
 	}
 	mutex_unlock(&c->refill_lock);
+	um_trace_refill(c->nid, order, 1UL << order,
+			p.split < 0 ? 0 : 1U << (order - BLOCK_ORDER), 0,
+			min(p.split, 0));
 	if (p.split < 0 && !UM_BROKEN(UM_BREAK_TRACE))
 		cache_put(c, p.pfn, order);
 	return min(p.split, 0);

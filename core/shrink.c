@@ -72,6 +72,8 @@ static void heal_block(struct cache *c, struct block *b)
 	}
 	spin_unlock_irqrestore(&c->lock, flags);
 	cache_count(c, STAT_HEALS_2M, first);
+	if (first)
+		um_trace_heal(block_pfn(b), BLOCK_ORDER);
 }
 
 /* --- whole blocks -------------------------------------------------------- */
@@ -175,6 +177,7 @@ static bool release_whole(struct cache *c)
 		atomic_set(&r->split, 1);
 		atomic_set(&r->one_entry, 0);
 		cache_count(c, STAT_SPLITS_1G, 1);
+		um_trace_split(block_pfn(b), REGION_ORDER);
 	}
 	release(c, b, BLOCK_ORDER);
 	return true;
@@ -277,6 +280,7 @@ static void heal_regions(struct cache *c)
 			continue;
 		atomic_set(&reg->split, 0);
 		cache_count(c, STAT_HEALS_1G, 1);
+		um_trace_heal(r << REGION_ORDER, REGION_ORDER);
 	}
 }
 
@@ -284,6 +288,7 @@ unsigned long cache_shrink(struct cache *c, unsigned long nr, unsigned int flags
 {
 	struct allocator *a = c->allocator;
 	unsigned long done;
+	bool locked = true;
 
 	might_sleep();
 	done = release_wholes(c, nr);
@@ -291,16 +296,17 @@ unsigned long cache_shrink(struct cache *c, unsigned long nr, unsigned int flags
 		a->ops->drain(a->host, a);
 		done += release_wholes(c, nr - done);
 	}
-	if (flags & UM_TRY) {
-		if (!mutex_trylock(&c->refill_lock))
-			return done;
-	} else {
+	if (flags & UM_TRY)
+		locked = mutex_trylock(&c->refill_lock);
+	else
 		mutex_lock(&c->refill_lock);
+	if (locked) {
+		if ((done < nr && READ_ONCE(c->nr_fallback)) || READ_ONCE(c->nr_unhealed))
+			done += release_rest(c, nr - min(done, nr));
+		heal_regions(c);
+		mutex_unlock(&c->refill_lock);
 	}
-	if ((done < nr && READ_ONCE(c->nr_fallback)) || READ_ONCE(c->nr_unhealed))
-		done += release_rest(c, nr - min(done, nr));
-	heal_regions(c);
-	mutex_unlock(&c->refill_lock);
+	um_trace_shrink(c->nid, nr, done);
 	return done;
 }
 

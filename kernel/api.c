@@ -10,6 +10,7 @@
 
 #include "host.h"
 #include "memcg.h"
+#include "trace.h"
 
 static unsigned int core_flags(gfp_t gfp)
 {
@@ -52,12 +53,13 @@ static void scope_leave(gfp_t gfp, unsigned int saved)
 }
 
 /* Return: @page; NULL if it can't be charged, and then it is free again. */
-static struct page *hand_out(struct page *page, gfp_t gfp, unsigned int order)
+static struct page *hand_out(struct page *page, gfp_t gfp, unsigned int order, int nid)
 {
 	unsigned long i;
 
 	for (i = 0; i < 1UL << order; i++)
 		init_page_count(page + i);
+	trace_unmapped_alloc(page, order, gfp, nid);
 	if (gfp & __GFP_ACCOUNT && unlikely(memcg_charge(page, gfp, order))) {
 		unmapped_pages_free(page, order);
 		return NULL;
@@ -79,10 +81,11 @@ static struct page *handed_out(int err, unsigned long pfn, gfp_t gfp, unsigned i
 			       int nid)
 {
 	if (err) {
+		trace_unmapped_alloc(NULL, order, gfp, nid);
 		warn_failed(gfp, order, nid);
 		return NULL;
 	}
-	return hand_out(pfn_to_page(pfn), gfp, order);
+	return hand_out(pfn_to_page(pfn), gfp, order, nid);
 }
 
 struct page *unmapped_pages_alloc_node(int nid, gfp_t gfp, unsigned int order)
@@ -140,7 +143,7 @@ unsigned long unmapped_pages_alloc_bulk(int nid, gfp_t gfp, unsigned long nr,
 	if (got < nr)
 		warn_failed(gfp, 0, nid);
 	for (given = 0; given < got; given++) {
-		pages[given] = hand_out(pfn_to_page(pfns[given]), gfp, 0);
+		pages[given] = hand_out(pfn_to_page(pfns[given]), gfp, 0, nid);
 		if (unlikely(!pages[given]))
 			break;
 	}
@@ -171,6 +174,7 @@ void unmapped_pages_free(struct page *page, unsigned int order)
 	}
 	if (unlikely(charged))
 		memcg_uncharge(page, order);
+	trace_unmapped_free(page, order);
 	allocator_free(&unmapped_allocator, page_to_pfn(page), order);
 }
 EXPORT_SYMBOL_GPL(unmapped_pages_free);

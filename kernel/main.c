@@ -10,6 +10,7 @@
  *	vmap		many pages mapped for longer, for all
  *	host		the core's view of this kernel; the core is in ../core
  *	api		for other kernel code
+ *	trace		tracepoints
  *	shrinker	memory pressure
  *	policy		refills ahead, decay of what is idle
  *	sysfs		what can be set
