@@ -4,6 +4,8 @@
  *
  *	pagetypeinfo	free runs per node and order, blocks per node and kind
  *	stats		counters since the module was loaded, and what is held
+ *	holders		who holds how much: each object with the process that made
+ *			it, and the sum of all kernel callers
  *	shrink		write a number of pages, or "all": give that much back
  */
 #include <linux/debugfs.h>
@@ -15,6 +17,7 @@
 #include <linux/uaccess.h>
 
 #include "debugfs.h"
+#include "holders.h"
 #include "host.h"
 
 static struct dentry *dir;
@@ -79,6 +82,13 @@ static int stats_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(stats);
 
+static int holders_file_show(struct seq_file *m, void *v)
+{
+	holders_show(m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(holders_file);
+
 static ssize_t shrink_write(struct file *file, const char __user *ubuf, size_t len,
 			    loff_t *pos)
 {
@@ -112,6 +122,7 @@ void unmapped_debugfs_init(void)
 	dir = debugfs_create_dir("unmapped", NULL);
 	debugfs_create_file("pagetypeinfo", 0400, dir, NULL, &pagetypeinfo_fops);
 	debugfs_create_file("stats", 0400, dir, NULL, &stats_fops);
+	debugfs_create_file("holders", 0400, dir, NULL, &holders_file_fops);
 	debugfs_create_file("shrink", 0200, dir, NULL, &shrink_fops);
 }
 

@@ -15,6 +15,7 @@
  *	policy		refills ahead, decay of what is idle
  *	sysfs		what can be set
  *	object, device	/dev/unmapped
+ *	holders		who holds how much
  *	debugfs		what is going on
  */
 #define pr_fmt(fmt) "unmapped: " fmt

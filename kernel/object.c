@@ -38,6 +38,7 @@ struct object *object_create(int node, gfp_t gfp)
 	obj->user = get_uid(current_user());
 	obj->node = node;
 	obj->gfp = gfp;
+	holder_add(&obj->holder);
 	return obj;
 }
 
@@ -75,13 +76,14 @@ static int store(struct xarray *to, unsigned long index, void *entry)
 	return xas_error(&xas);
 }
 
-static void free_all(struct xarray *pages)
+static void free_all(struct object *obj, struct xarray *pages)
 {
 	unsigned long index;
 	void *entry;
 
 	xa_for_each(pages, index, entry) {
 		unmapped_pages_free(entry_page(entry), entry_order(entry));
+		atomic_long_sub(1L << entry_order(entry), &obj->holder.pages);
 		cond_resched();
 	}
 	xa_destroy(pages);
@@ -136,6 +138,8 @@ static int fill(struct object *obj, struct xarray *to, unsigned long index,
 	err = store(to, first, make_entry(page, order));
 	if (err)
 		unmapped_pages_free(page, order);
+	else
+		atomic_long_add(1L << order, &obj->holder.pages);
 	return err;
 }
 
@@ -226,7 +230,7 @@ static int populate(struct object *obj, unsigned long first, unsigned long end)
 	do {
 		xa_init_flags(&fresh, XA_FLAGS_ACCOUNT);
 		err = gather(obj, &fresh, first, end) ?: publish(obj, &fresh);
-		free_all(&fresh);
+		free_all(obj, &fresh);
 	} while (err == -EEXIST);
 	return err;
 }
@@ -274,7 +278,8 @@ int object_extend(struct object *obj, unsigned long first, unsigned long end)
 
 void object_destroy(struct object *obj)
 {
-	free_all(&obj->pages);
+	free_all(obj, &obj->pages);
+	holder_del(&obj->holder);
 	uncharge(obj, obj->charged);
 	free_uid(obj->user);
 	mutex_destroy(&obj->lock);

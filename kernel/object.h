@@ -8,6 +8,8 @@
 #include <linux/sched/user.h>
 #include <linux/xarray.h>
 
+#include "holders.h"
+
 /**
  * struct object - secret memory, by page offset
  * @pages:	what was touched: pages, and blocks at naturally aligned offsets
@@ -20,6 +22,7 @@
  * @user:	who made it and is charged
  * @node:	node to take pages from, or NUMA_NO_NODE
  * @gfp:	__GFP_THISNODE or 0
+ * @holder:	who made it, and how many pages it has
  */
 struct object {
 	struct xarray pages;
@@ -32,6 +35,7 @@ struct object {
 	struct user_struct *user;
 	int node;
 	gfp_t gfp;
+	struct holder holder;
 };
 
 /* Return: an empty object of the calling user, or NULL.  May sleep. */

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Who holds unmapped memory; see holders.c. */
+#ifndef UNMAPPED_HOLDERS_H
+#define UNMAPPED_HOLDERS_H
+
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/sched.h>
+#include <linux/types.h>
+
+struct seq_file;
+
+/**
+ * struct holder - of an object: who made it, and how much it holds
+ * @list:	of all of them
+ * @pages:	pages that it holds now
+ * @pid, @comm:	of the process that made it, which may be gone
+ */
+struct holder {
+	struct list_head list;
+	atomic_long_t pages;
+	pid_t pid;
+	char comm[TASK_COMM_LEN];
+};
+
+/* The calling process holds something from now on.  May sleep. */
+void holder_add(struct holder *h);
+/* No more.  May sleep. */
+void holder_del(struct holder *h);
+
+/* Text of the debugfs file. */
+void holders_show(struct seq_file *m);
+
+#endif /* UNMAPPED_HOLDERS_H */
