@@ -31,7 +31,7 @@ static unsigned int core_flags(gfp_t gfp)
  * A refill allocates with GFP_KERNEL, here and in CPA when it splits: what the
  * caller must not wait for, the task must not either.
  */
-static unsigned int scope_enter(gfp_t gfp)
+static __always_inline unsigned int scope_enter(gfp_t gfp)
 {
 	if (!gfpflags_allow_blocking(gfp))
 		return 0;
@@ -42,7 +42,7 @@ static unsigned int scope_enter(gfp_t gfp)
 	return 0;
 }
 
-static void scope_leave(gfp_t gfp, unsigned int saved)
+static __always_inline void scope_leave(gfp_t gfp, unsigned int saved)
 {
 	if (!gfpflags_allow_blocking(gfp))
 		return;
@@ -77,8 +77,8 @@ static void warn_failed(gfp_t gfp, unsigned int order, int nid)
 			current->comm, order, nid, &gfp);
 }
 
-static struct page *handed_out(int err, unsigned long pfn, gfp_t gfp, unsigned int order,
-			       int nid)
+static __always_inline struct page *handed_out(int err, unsigned long pfn, gfp_t gfp,
+					       unsigned int order, int nid)
 {
 	if (err) {
 		trace_unmapped_alloc(NULL, order, gfp, nid);
