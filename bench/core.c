@@ -722,7 +722,7 @@ static void metadata(void)
 	start();
 	/* The region of the first block is there for it alone: leave it out. */
 	table = (double)table_bytes(&allocator.table) /
-		(double)(allocator.table.nr_regions * REGION_BLOCKS);
+		(double)(table_nr_regions(&allocator.table) * REGION_BLOCKS);
 	caches = (double)(sizeof(struct cache) + um_nr_cpus * sizeof(struct cache_cpu)) /
 		 (double)NR_BLOCKS;
 	printf("\nMetadata of a whole block: %.1f bytes, and %.1f of the cache and its "

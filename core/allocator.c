@@ -167,6 +167,15 @@ void allocator_drain_cpu(struct allocator *a)
 			cache_drain_cpu(a->caches[n]);
 }
 
+void allocator_drain_dead_cpu(struct allocator *a, unsigned int cpu)
+{
+	unsigned int n;
+
+	for (n = 0; n < a->nr_nodes; n++)
+		if (a->caches[n])
+			cache_drain_dead_cpu(a->caches[n], cpu);
+}
+
 unsigned long allocator_shrink(struct allocator *a, int nid, unsigned long nr,
 			       unsigned int flags)
 {
@@ -195,4 +204,35 @@ unsigned long allocator_shrinkable(struct allocator *a, int nid)
 		if (a->caches[n])
 			pages += cache_shrinkable(a->caches[n]);
 	return pages;
+}
+
+/*
+ * Allocations go on meanwhile, and may have pages of the range in a magazine at
+ * one look and, given back, in their block at the next.
+ */
+#define RANGE_TRIES 5U
+
+unsigned long allocator_release_range(struct allocator *a, unsigned long start,
+				      unsigned long end)
+{
+	unsigned long owned = 0;
+	unsigned int i, n;
+
+	for (i = 0; i < RANGE_TRIES; i++) {
+		a->ops->drain(a->host, a);
+		owned = 0;
+		for (n = 0; n < a->nr_nodes; n++)
+			if (a->caches[n])
+				owned += cache_release_range(a->caches[n], start, end);
+		if (!owned)
+			break;
+	}
+	return owned;
+}
+
+int allocator_grow(struct allocator *a, unsigned long nr_pfns)
+{
+	if (nr_pfns > MAGAZINE_MAX_PFN)
+		return -E2BIG;
+	return table_grow(&a->table, nr_pfns);
 }

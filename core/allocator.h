@@ -106,8 +106,31 @@ void allocator_refill_ahead(struct allocator *a, int nid);
  */
 bool allocator_decay(struct allocator *a);
 
+/**
+ * allocator_release_range - give back all of a range that is free
+ * @start, @end:	pfns from the first to behind the last, whole blocks
+ *
+ * For memory that is to go away: whoever calls keeps get() from returning pages
+ * of the range meanwhile.
+ *
+ * Return: 0, and none of the range is the allocator's any more; or how many pages
+ * still are, as clients hold some of their blocks.  May sleep.
+ */
+unsigned long allocator_release_range(struct allocator *a, unsigned long start,
+				      unsigned long end);
+
+/**
+ * allocator_grow - get() may return pfns up to @nr_pfns, exclusive, from now on
+ *
+ * Return: 0; -ENOMEM; -E2BIG as allocator_init().  May sleep.
+ */
+int allocator_grow(struct allocator *a, unsigned long nr_pfns);
+
 /* Empty the magazines of the CPU this runs on.  Any context. */
 void allocator_drain_cpu(struct allocator *a);
+
+/* Those of @cpu, which has gone offline and does not come back meanwhile. */
+void allocator_drain_dead_cpu(struct allocator *a, unsigned int cpu);
 
 /**
  * struct allocator_report - what a node's cache holds

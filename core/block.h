@@ -30,7 +30,7 @@
 #define HALF_PAGES 32U
 #define HALF_SHIFT 5U
 
-/* block.flags; changed under the cache's lock or its refill mutex. */
+/* block.flags; changed under the cache's lock, read without it here and there. */
 #define BLOCK_LIVE	  (1U << 0) /* in use by its cache */
 #define BLOCK_FALLBACK	  (1U << 1) /* owned page by page: see masks */
 #define BLOCK_SPLIT	  (1U << 2) /* we split its 2 MiB entry */
@@ -88,6 +88,12 @@ static inline struct block_masks *block_masks(const struct block *b)
 {
 	/* Pairs with the cmpxchg() of block_get_masks(). */
 	return smp_load_acquire(&b->masks);
+}
+
+static inline void block_set_flags(struct block *b, unsigned int set, unsigned int clear)
+{
+	/* Who finds a block in use finds its node, too. */
+	smp_store_release(&b->flags, (u8)((b->flags & ~clear) | set));
 }
 
 static inline unsigned long block_pfn(const struct block *b)

@@ -161,17 +161,22 @@ static void sweep(struct cache *c, unsigned int order)
 	spin_unlock_irqrestore(&c->lock, flags);
 }
 
-/* This CPU is on block @b from now on, or on none; the one before is listed again. */
+/* No CPU is on the block any more, or on another: it is listed again. */
+static void deactivated(struct cache *c, struct block *b)
+{
+	/* A full barrier: frees change nr_free and then look at list_id. */
+	cmpxchg(&b->list_id, BLOCK_ACTIVE, BLOCK_UNLISTED);
+	if (!listed_right(b, atomic_read(&b->nr_free)))
+		cache_update(c, b);
+}
+
+/* This CPU is on block @b from now on, or on none. */
 static void activate(struct cache *c, struct block *b)
 {
 	struct block *old = this_cpu_xchg(c->cpu->active, b);
 
-	if (!old || old == b)
-		return;
-	/* A full barrier: frees change nr_free and then look at list_id. */
-	cmpxchg(&old->list_id, BLOCK_ACTIVE, BLOCK_UNLISTED);
-	if (!listed_right(old, atomic_read(&old->nr_free)))
-		cache_update(c, old);
+	if (old && old != b)
+		deactivated(c, old);
 }
 
 /* A block just picked is taken off the lists for activate(); lock held. */
@@ -189,7 +194,7 @@ void cache_quarantine(struct cache *c, struct block *b, const char *why)
 
 	spin_lock_irqsave(&c->lock, flags);
 	first = !(b->flags & BLOCK_QUARANTINED);
-	b->flags |= BLOCK_QUARANTINED;
+	block_set_flags(b, BLOCK_QUARANTINED, 0);
 	cache_unlist(c, b);
 	spin_unlock_irqrestore(&c->lock, flags);
 
@@ -616,6 +621,21 @@ void cache_drain_cpu(struct cache *c)
 		put_back(c, m);
 	}
 	activate(c, NULL);
+}
+
+void cache_drain_dead_cpu(struct cache *c, unsigned int cpu)
+{
+	struct cache_cpu *dead = per_cpu_ptr(c->cpu, cpu);
+	struct block *old = dead->active;
+	unsigned int kind;
+
+	for (kind = 0; kind < NR_KINDS; kind++) {
+		put_back(c, dead->magazine[kind]);
+		dead->magazine[kind] = MAGAZINE_EMPTY;
+	}
+	WRITE_ONCE(dead->active, NULL);
+	if (old)
+		deactivated(c, old);
 }
 
 /* --- life ---------------------------------------------------------------- */

@@ -195,6 +195,9 @@ int cache_free(struct cache *c, struct block *b, unsigned long pfn, unsigned int
 /* Empty the magazines of the CPU this runs on.  Any context. */
 void cache_drain_cpu(struct cache *c);
 
+/* Those of a CPU that is offline.  Any context. */
+void cache_drain_dead_cpu(struct cache *c, unsigned int cpu);
+
 /**
  * cache_refill - take memory from the system
  * @order:	what must be possible to allocate afterwards
@@ -248,6 +251,15 @@ void cache_free_run(struct cache *c, struct block *b, unsigned int nr,
  * Return: pages given back.  May sleep.
  */
 unsigned long cache_shrink(struct cache *c, unsigned long nr, unsigned int flags);
+
+/**
+ * cache_release_range - give back what is free of some blocks
+ * @start, @end:	pfns; blocks that are in the range in part count as in it
+ *
+ * Return: pages of these blocks that are still the cache's.  May sleep.
+ */
+unsigned long cache_release_range(struct cache *c, unsigned long start,
+				  unsigned long end);
 
 /* Pages that cache_shrink() would give back now.  Any context. */
 unsigned long cache_shrinkable(struct cache *c);

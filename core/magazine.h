@@ -10,8 +10,8 @@
  * prefix, safe against interrupts and preemption on that CPU.  All of the state
  * is in the one word, so it does no harm when the task is moved to another CPU
  * between the look and the exchange: an equal word means the same there.  No
- * CPU may change the magazine of another; allocator_drain_cpu() runs on the CPU
- * whose magazine is to be drained, or after it has gone offline.
+ * CPU may change the magazine of another that is online: allocator_drain_cpu()
+ * runs on the CPU whose magazine is to be drained.
  *
  * A free that falls into the run of the magazine goes back into it, even when
  * that is empty.  0 is a magazine with no run: pfn 0 to 31 are never ours.

@@ -73,14 +73,14 @@ static int get_in_broken(struct cache *c, struct piece *p, unsigned int order)
 	const struct um_host_ops *ops = c->allocator->ops;
 	const struct table *t = &c->allocator->table;
 	void *host = c->allocator->host;
-	unsigned long r, n;
+	unsigned long r, n, nr = table_nr_regions(t);
 
-	for (n = 0; n <= t->nr_regions && c->look_in; n++) {
+	for (n = 0; n <= nr && c->look_in; n++) {
 		r = c->look_at >> REGION_ORDER;
-		if (r >= t->nr_regions)
+		if (r >= nr)
 			r = c->look_at = 0;
 		if (!ops->unbroken(host, c->look_at) &&
-		    atomic_read(&t->regions[r].nr_blocks) < (int)REGION_BLOCKS) {
+		    table_nr_blocks(t, r) < REGION_BLOCKS) {
 			p->order = order;
 			p->pfn = c->look_at;
 			if (!cache_get_near(c, &p->order, &p->pfn)) {
@@ -195,13 +195,13 @@ static void take_over(struct cache *c, struct block *b, const struct piece *p)
 		if (b->flags & BLOCK_SPLIT)
 			WRITE_ONCE(c->nr_unhealed, c->nr_unhealed - 1);
 		atomic_inc(&r->nr_blocks);
-		b->nid = (u16)c->nid;
+		WRITE_ONCE(b->nid, (u16)c->nid);
 		b->nr_owned = 0;
-		b->flags = BLOCK_LIVE | (b->flags & BLOCK_SPLIT);
+		block_set_flags(b, BLOCK_LIVE, BLOCK_FALLBACK | BLOCK_QUARANTINED);
 		for (i = 0; b->masks && i < BLOCK_WORDS; i++)
 			b->masks->owned[i] = p->order < BLOCK_ORDER ? 0 : ~0UL;
 		if (p->order < BLOCK_ORDER) {
-			b->flags |= BLOCK_FALLBACK;
+			block_set_flags(b, BLOCK_FALLBACK, 0);
 			WRITE_ONCE(c->nr_fallback, c->nr_fallback + 1);
 		}
 	}
@@ -209,7 +209,7 @@ static void take_over(struct cache *c, struct block *b, const struct piece *p)
 		own(b, p);
 	b->nr_owned = (u16)(b->nr_owned + (1U << min(p->order, BLOCK_ORDER)));
 	if (p->split & UM_SPLIT_2M)
-		b->flags |= BLOCK_SPLIT;
+		block_set_flags(b, BLOCK_SPLIT, 0);
 	if (p->split & UM_SPLIT_1G)
 		atomic_set(&r->split, 1);
 	if (p->split & UM_ONE_ENTRY)
@@ -277,10 +277,8 @@ static void owned_wholly(struct cache *c, struct block *b)
 		 !ops->heal(c->allocator->host, block_pfn(b));
 
 	spin_lock_irqsave(&c->lock, flags);
-	b->flags &= (u8)~BLOCK_FALLBACK;
+	block_set_flags(b, 0, BLOCK_FALLBACK | (healed ? BLOCK_SPLIT : 0));
 	WRITE_ONCE(c->nr_fallback, c->nr_fallback - 1);
-	if (healed)
-		b->flags &= (u8)~BLOCK_SPLIT;
 	spin_unlock_irqrestore(&c->lock, flags);
 	cache_count(c, STAT_HEALS_2M, healed);
 	if (healed)

@@ -193,24 +193,25 @@ const char *allocator_validate(struct allocator *a)
 {
 	unsigned long r, nr_blocks, owned = 0;
 	const char *wrong = NULL;
+	struct region *region;
 	struct block *b;
 	unsigned int i, n;
 
-	for (r = 0; r < a->table.nr_regions; r++) {
-		if (!a->table.regions[r].blocks)
+	for (r = 0; r < table_nr_regions(&a->table); r++) {
+		region = table_region_nr(&a->table, r);
+		if (!region)
 			continue;
 		nr_blocks = 0;
 		for (i = 0; i < REGION_BLOCKS && !wrong; i++) {
-			b = &a->table.regions[r].blocks[i];
+			b = &region->blocks[i];
 			wrong = check_block(a, b);
 			nr_blocks += !!(b->flags & BLOCK_LIVE);
 			owned += b->nr_owned;
 		}
-		if (!wrong &&
-		    (int)nr_blocks != atomic_read(&a->table.regions[r].nr_blocks))
+		if (!wrong && (int)nr_blocks != atomic_read(&region->nr_blocks))
 			wrong = "a region counts its blocks wrongly";
 		if (!wrong && nr_blocks < REGION_BLOCKS &&
-		    atomic_read(&a->table.regions[r].one_entry))
+		    atomic_read(&region->one_entry))
 			wrong = "a region is absent by one entry and not all ours";
 	}
 	for (n = 0; n < a->nr_nodes && !wrong; n++) {

@@ -53,10 +53,10 @@ static struct block *claim_cached(struct cache *c, unsigned int nr)
 	unsigned long r;
 	unsigned int i;
 
-	for (r = 0; r < t->nr_regions && READ_ONCE(c->nr_whole) >= nr; r++) {
-		b = table_blocks(t, r);
-		if (!b || atomic_read(&t->regions[r].nr_blocks) < (int)nr)
+	for (r = 0; r < table_nr_regions(t) && READ_ONCE(c->nr_whole) >= nr; r++) {
+		if (table_nr_blocks(t, r) < nr)
 			continue;
+		b = table_blocks(t, r);
 		for (i = 0; i < REGION_BLOCKS; i += nr)
 			if (cache_claim_run(c, &b[i], nr, NULL))
 				return &b[i];

@@ -47,7 +47,7 @@ static void forget(struct cache *c, struct block *b)
 	cache_unlist(c, b);
 	if (b->flags & BLOCK_FALLBACK)
 		WRITE_ONCE(c->nr_fallback, c->nr_fallback - 1);
-	b->flags &= BLOCK_SPLIT;
+	block_set_flags(b, 0, ~BLOCK_SPLIT);
 	if (b->flags & BLOCK_SPLIT)
 		WRITE_ONCE(c->nr_unhealed, c->nr_unhealed + 1);
 	b->nr_owned = 0;
@@ -67,7 +67,7 @@ static void heal_block(struct cache *c, struct block *b)
 	spin_lock_irqsave(&c->lock, flags);
 	first = b->flags & BLOCK_SPLIT; /* two may have healed it */
 	if (first) {
-		b->flags &= (u8)~BLOCK_SPLIT;
+		block_set_flags(b, 0, BLOCK_SPLIT);
 		WRITE_ONCE(c->nr_unhealed, c->nr_unhealed - 1);
 	}
 	spin_unlock_irqrestore(&c->lock, flags);
@@ -154,23 +154,21 @@ static bool release_by_one_entry(struct cache *c, struct block *b)
 	return true;
 }
 
-static bool release_whole(struct cache *c)
+/* A block that was claimed whole and is on no list. */
+static void release_claimed(struct cache *c, struct block *b)
 {
 	struct allocator *a = c->allocator;
-	struct block *b = claim_idle(c);
 	struct region *r;
 	int ret = 0;
 
-	if (!b)
-		return false;
 	if (release_by_one_entry(c, b))
-		return true;
+		return;
 	zero_dirty(c, b, NULL);
 	if (!UM_BROKEN(UM_BREAK_PRESENT))
 		ret = a->ops->map(a->host, block_pfn(b), BLOCK_ORDER);
 	if (ret < 0) {
 		cache_quarantine(c, b, "its pages can't be mapped");
-		return true; /* the next one may do better */
+		return;
 	}
 	if (ret & UM_SPLIT_1G) {
 		r = table_region(&a->table, block_pfn(b));
@@ -180,7 +178,15 @@ static bool release_whole(struct cache *c)
 		um_trace_split(block_pfn(b), REGION_ORDER);
 	}
 	release(c, b, BLOCK_ORDER);
-	return true;
+}
+
+static bool release_whole(struct cache *c)
+{
+	struct block *b = claim_idle(c);
+
+	if (b)
+		release_claimed(c, b); /* if it fails, the next may do better */
+	return b;
 }
 
 static unsigned long release_wholes(struct cache *c, unsigned long nr)
@@ -272,10 +278,10 @@ static void heal_regions(struct cache *c)
 	struct region *reg;
 	unsigned long r;
 
-	for (r = 0; r < a->table.nr_regions; r++) {
-		reg = &a->table.regions[r];
-		if (!READ_ONCE(reg->blocks) || !atomic_read(&reg->split) ||
-		    atomic_read(&reg->nr_blocks) || UM_BROKEN(UM_BREAK_HEAL) ||
+	for (r = 0; r < table_nr_regions(&a->table); r++) {
+		reg = table_region_nr(&a->table, r);
+		if (!reg || !atomic_read(&reg->split) || atomic_read(&reg->nr_blocks) ||
+		    UM_BROKEN(UM_BREAK_HEAL) ||
 		    a->ops->heal_region(a->host, r << REGION_ORDER))
 			continue;
 		atomic_set(&reg->split, 0);
@@ -308,6 +314,52 @@ unsigned long cache_shrink(struct cache *c, unsigned long nr, unsigned int flags
 	}
 	um_trace_shrink(c->nid, nr, done);
 	return done;
+}
+
+/* --- by address ---------------------------------------------------------- */
+
+/* Whatever is free of a block; refill_lock held.  Return: pages still owned. */
+static unsigned long release_free(struct cache *c, struct block *b)
+{
+	const unsigned int state = BLOCK_LIVE | BLOCK_FALLBACK | BLOCK_QUARANTINED;
+	unsigned long flags, owned = 0;
+	bool claimed;
+
+	if ((READ_ONCE(b->flags) & state) == (BLOCK_LIVE | BLOCK_FALLBACK))
+		release_pieces(c, b);
+	spin_lock_irqsave(&c->lock, flags);
+	claimed = (b->flags & state) == BLOCK_LIVE && block_take_whole(b);
+	if (claimed)
+		cache_unlist(c, b);
+	spin_unlock_irqrestore(&c->lock, flags);
+	if (claimed)
+		release_claimed(c, b);
+
+	spin_lock_irqsave(&c->lock, flags);
+	if (b->flags & BLOCK_LIVE)
+		owned = b->nr_owned;
+	spin_unlock_irqrestore(&c->lock, flags);
+	return owned;
+}
+
+unsigned long cache_release_range(struct cache *c, unsigned long start, unsigned long end)
+{
+	unsigned long pfn, owned = 0;
+	struct block *b;
+
+	might_sleep();
+	mutex_lock(&c->refill_lock);
+	for (pfn = start & ~(BLOCK_PAGES - 1UL); pfn < end; pfn += BLOCK_PAGES) {
+		b = table_lookup(&c->allocator->table, pfn);
+		/* The node was set before the flag. */
+		if (b && smp_load_acquire(&b->flags) & BLOCK_LIVE &&
+		    (int)READ_ONCE(b->nid) == c->nid)
+			owned += release_free(c, b);
+		cond_resched();
+	}
+	heal_regions(c);
+	mutex_unlock(&c->refill_lock);
+	return owned;
 }
 
 unsigned long cache_shrinkable(struct cache *c)

@@ -8,6 +8,9 @@
  * a block never dangles (see block.h for why a stale one does no harm).  The
  * region also knows how many of its blocks are in use: that is what grouping
  * by GiB goes by.
+ *
+ * When memory is added past the end the table gets a larger map of the same
+ * regions.  The old map stays for those who are reading it.
  */
 #ifndef UM_TABLE_H
 #define UM_TABLE_H
@@ -16,7 +19,7 @@
 
 /**
  * struct region - 1 GiB, naturally aligned
- * @blocks:	its 512 blocks; NULL when none of them was ever used
+ * @blocks:	its 512 blocks
  * @nr_blocks:	how many of them are in use
  * @split:	we split its 1 GiB entry
  * @one_entry:	all of it is ours, and absent by one entry of 1 GiB
@@ -28,38 +31,71 @@ struct region {
 	atomic_t one_entry;
 };
 
+/**
+ * struct region_map - regions by pfn >> REGION_ORDER
+ * @nr:		entries of @regions
+ * @older:	the smaller map that this one replaced
+ * @regions:	NULL where none was ever used
+ */
+struct region_map {
+	unsigned long nr;
+	struct region_map *older;
+	struct region *regions[];
+};
+
+/**
+ * struct table
+ * @map:	read without a lock
+ * @lock:	of changes to @map and its entries
+ */
 struct table {
-	unsigned long nr_regions;
-	struct region *regions;
+	struct region_map *map;
+	struct mutex lock;
 };
 
 /* Return: 0 or -ENOMEM.  May sleep. */
 int table_init(struct table *t, unsigned long nr_pfns);
 void table_destroy(struct table *t);
 
-/* The region of a pfn that has a block. */
-static inline struct region *table_region(const struct table *t, unsigned long pfn)
+/**
+ * table_grow - let the table reach to @nr_pfns; it never gets smaller
+ *
+ * Return: 0; -ENOMEM, and nothing was changed.  May sleep.
+ */
+int table_grow(struct table *t, unsigned long nr_pfns);
+
+static inline const struct region_map *table_map(const struct table *t)
 {
-	return &t->regions[pfn >> REGION_ORDER];
+	return smp_load_acquire(&t->map); /* filled in */
 }
 
-/* The blocks of a region; NULL when it was never used. */
-static inline struct block *table_blocks(const struct table *t, unsigned long region)
+static inline unsigned long table_nr_regions(const struct table *t)
 {
-	/* Pairs with the cmpxchg() that put them there, filled in. */
-	return smp_load_acquire(&t->regions[region].blocks);
+	return table_map(t)->nr;
+}
+
+/* A region by number; NULL when it was never used. */
+static inline struct region *table_region_nr(const struct table *t, unsigned long nr)
+{
+	const struct region_map *map = table_map(t);
+
+	if (unlikely(nr >= map->nr))
+		return NULL;
+	return smp_load_acquire(&map->regions[nr]); /* filled in */
+}
+
+/* The region of a pfn; NULL when it was never used. */
+static inline struct region *table_region(const struct table *t, unsigned long pfn)
+{
+	return table_region_nr(t, pfn >> REGION_ORDER);
 }
 
 /* The block of a pfn, in use or not; NULL when its region was never used. */
 static inline struct block *table_lookup(const struct table *t, unsigned long pfn)
 {
-	unsigned long i = pfn >> REGION_ORDER;
-	struct block *blocks;
+	struct region *r = table_region(t, pfn);
 
-	if (unlikely(i >= t->nr_regions))
-		return NULL;
-	blocks = table_blocks(t, i);
-	return likely(blocks) ? &blocks[(pfn >> BLOCK_ORDER) % REGION_BLOCKS] : NULL;
+	return likely(r) ? &r->blocks[(pfn >> BLOCK_ORDER) % REGION_BLOCKS] : NULL;
 }
 
 /**
@@ -73,9 +109,25 @@ struct block *table_get(struct table *t, unsigned long pfn);
 /* Bytes of metadata that the table holds. */
 size_t table_bytes(const struct table *t);
 
+/* The blocks of a region; NULL when it was never used. */
+static inline struct block *table_blocks(const struct table *t, unsigned long nr)
+{
+	struct region *r = table_region_nr(t, nr);
+
+	return r ? r->blocks : NULL;
+}
+
+/* How many of a region's blocks are in use. */
+static inline unsigned int table_nr_blocks(const struct table *t, unsigned long nr)
+{
+	struct region *r = table_region_nr(t, nr);
+
+	return r ? (unsigned int)atomic_read(&r->nr_blocks) : 0;
+}
+
 /* Every block that was ever used, of all nodes. */
 #define table_for_each_block(t, r, i, b) \
-	for (r = 0; r < (t)->nr_regions; r++) \
+	for (r = 0; r < table_nr_regions(t); r++) \
 		for (i = 0; \
 		     (b = table_blocks(t, r)) && i < REGION_BLOCKS && (b += i, true); \
 		     i++)

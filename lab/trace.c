@@ -17,19 +17,21 @@ enum step_op {
 	STEP_OTHERS_UNMAP,
 	STEP_OTHERS_MAP,
 	STEP_OTHERS_FILL,
-	STEP_LEAVE, /* all clients free all, and the caches are emptied */
+	STEP_OFFLINE, /* a range of blocks gives back what is free of it */
+	STEP_LEAVE,   /* all clients free all, and the caches are emptied */
 	NR_STEP_OPS,
 };
 
 static const char *const step_names[NR_STEP_OPS] = {
 	"alloc",	   "bulk",	   "free",	 "free-pieces",	 "free-many",
 	"shrink",	   "drain",	   "tick",	 "others-alloc", "others-free",
-	"others-fragment", "others-unmap", "others-map", "others-fill",	 "leave",
+	"others-fragment", "others-unmap", "others-map", "others-fill",	 "offline",
+	"leave",
 };
 
 /* How often each comes in a random trace. */
 static const u8 step_weights[NR_STEP_OPS] = {
-	30, 6, 22, 6, 4, 4, 2, 3, 6, 6, 4, 2, 2, 1, 2,
+	30, 6, 22, 6, 4, 4, 2, 3, 6, 6, 4, 2, 2, 1, 2, 2,
 };
 
 static const struct {
@@ -264,6 +266,25 @@ static void shrink(struct run *run, const u8 *arg)
 		machine_broken(m, "shrink says %lu pages and released none", done);
 }
 
+/* What is left of the range is what clients hold, and what could not be mapped. */
+static void offline(struct run *run, const u8 *arg)
+{
+	struct machine *m = &run->m;
+	unsigned long nr_blocks = m->nr_pages / BLOCK_PAGES;
+	unsigned long first = (arg[0] << 8 | arg[1]) % nr_blocks;
+	unsigned long i, end = min(first + 1 + arg[2] % 8, nr_blocks), left, has = 0;
+
+	left = allocator_release_range(&m->allocator, first * BLOCK_PAGES,
+				       end * BLOCK_PAGES);
+	for (i = first; i < end; i++) {
+		has += m->nr_core[i];
+		if (m->nr_core[i] && !m->nr_held[i] && !m->map_failed[i])
+			machine_broken(m, "block %lu is free, and not given back", i);
+	}
+	if (left != has)
+		machine_broken(m, "offline says %lu pages are left, not %lu", left, has);
+}
+
 /* The numbers of a step are taken modulo what there is. */
 static void do_step(struct run *run, const struct step *s)
 {
@@ -334,6 +355,9 @@ static void do_step(struct run *run, const struct step *s)
 		break;
 	case STEP_OTHERS_FILL:
 		others_fill(m, nid, s->arg[1] * 2U);
+		break;
+	case STEP_OFFLINE:
+		offline(run, s->arg);
 		break;
 	case STEP_LEAVE:
 		for (i = 0; i < NR_CLIENTS; i++)

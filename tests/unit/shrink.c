@@ -212,6 +212,29 @@ static void magazines_of_all_cpus_are_emptied(void **state)
 	finish();
 }
 
+static void magazines_of_a_dead_cpu_are_emptied(void **state)
+{
+	(void)state;
+	start(&ordinary);
+	um_cpu = 1;
+	/* Allocation's, frees' and that of dirty pages, and a block it is on. */
+	assert_int_equal(client_alloc_bulk(&one, 0, UM_ZERO, 40), 40);
+	assert_int_equal(client_alloc_bulk(&one, 0, 0, 3), 3);
+	assert_int_equal(client_alloc_bulk(&one, 1, UM_ZERO, 3), 3);
+	client_free_all(&one);
+	um_cpu = 0;
+	allocator_drain_dead_cpu(&m.allocator, 1);
+	assert_sound();
+	/* What is left to others: only their own magazines are drained. */
+	m.config.nr_cpus = 1;
+	allocator_shrink(&m.allocator, -1, ~0UL, 0);
+	m.config.nr_cpus = 2;
+	assert_int_equal(stat_of(0, STAT_PAGES_OWNED), 0);
+	assert_int_equal(stat_of(1, STAT_PAGES_OWNED), 0);
+	assert_sound();
+	finish();
+}
+
 /* Clearing was forgotten when a block was mapped back. */
 static void dirty_pages_are_zeroed_before_they_go(void **state)
 {
@@ -325,6 +348,74 @@ static void shrink_from_within_a_refill(void **state)
 	finish();
 }
 
+/* Blocks of the core from @first to @end, exclusive. */
+static unsigned long core_pages(unsigned long first, unsigned long end)
+{
+	unsigned long pages = 0;
+
+	for (; first < end; first++)
+		pages += m.nr_core[first];
+	return pages;
+}
+
+static void a_range_is_released(void **state)
+{
+	unsigned long held, i, left;
+
+	(void)state;
+	start(&ordinary);
+	load_blocks(10);
+	others_fill(&m, 1, 300);
+	assert_int_equal(client_alloc_bulk(&one, 1, UM_ZERO | UM_THISNODE, 200), 200);
+	/* A page of node 0 is in use, and one of each node is in a magazine. */
+	assert_int_equal(client_alloc(&two, 0, 0, UM_ZERO | UM_THISNODE), 0);
+	held = two.held[0].pfn >> BLOCK_ORDER;
+	left = core_pages(0, 64);
+	assert_int_equal(allocator_release_range(&m.allocator, 60 * BLOCK_PAGES,
+						 60 * BLOCK_PAGES),
+			 0);
+	assert_int_equal(core_pages(0, 64), left);
+	for (i = 0; i < 32; i += 4) {
+		left = core_pages(0, i) + core_pages(i + 4, 64);
+		assert_int_equal(allocator_release_range(&m.allocator, i * BLOCK_PAGES,
+							 (i + 4) * BLOCK_PAGES),
+				 held / 4 == i / 4 ? BLOCK_PAGES : 0);
+		/* That of the range and no more. */
+		assert_int_equal(core_pages(0, i) + core_pages(i + 4, 64), left);
+		assert_int_equal(core_pages(i, i + 4),
+				 held / 4 == i / 4 ? BLOCK_PAGES : 0);
+		assert_sound();
+	}
+	/* Pieces: all that clients do not hold. */
+	left = allocator_release_range(&m.allocator, 32 * BLOCK_PAGES, 64 * BLOCK_PAGES);
+	assert_int_equal(left, 200);
+	assert_int_equal(core_pages(32, 64), 200);
+	client_free_all(&one);
+	client_free_all(&two);
+	assert_int_equal(allocator_release_range(&m.allocator, 0, 64 * BLOCK_PAGES), 0);
+	assert_int_equal(core_pages(0, 64), 0);
+	assert_int_equal(m.map.heals_2m, m.map.splits_2m);
+	assert_sound();
+	finish();
+}
+
+static void a_range_that_cant_be_mapped_is_not_released(void **state)
+{
+	unsigned long block;
+
+	(void)state;
+	start(&ordinary);
+	load_blocks(1);
+	for (block = 0; !m.nr_core[block]; block++)
+		;
+	m.fail_at[OP_MAP] = 0;
+	assert_int_equal(allocator_release_range(&m.allocator, block * BLOCK_PAGES,
+						 (block + 1) * BLOCK_PAGES),
+			 BLOCK_PAGES);
+	assert_int_equal(stat_of(0, STAT_QUARANTINED), 1);
+	finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -336,11 +427,14 @@ int main(void)
 		cmocka_unit_test(whole_blocks_go_before_pieces),
 		cmocka_unit_test(what_is_in_use_stays),
 		cmocka_unit_test(magazines_of_all_cpus_are_emptied),
+		cmocka_unit_test(magazines_of_a_dead_cpu_are_emptied),
 		cmocka_unit_test(dirty_pages_are_zeroed_before_they_go),
 		cmocka_unit_test(what_cant_be_mapped_is_never_released),
 		cmocka_unit_test(pieces_that_cant_be_mapped_are_never_released),
 		cmocka_unit_test(heal_that_failed_is_tried_again),
 		cmocka_unit_test(shrink_from_within_a_refill),
+		cmocka_unit_test(a_range_is_released),
+		cmocka_unit_test(a_range_that_cant_be_mapped_is_not_released),
 	};
 
 	return cmocka_run_group_tests_name("shrink", tests, NULL, NULL);

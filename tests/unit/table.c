@@ -69,6 +69,9 @@ static void out_of_memory_leaves_no_trace(void **state)
 	um_fail_nth = 0;
 	assert_null(table_get(&t, 32));
 	assert_null(table_lookup(&t, 32));
+	um_fail_nth = 1;
+	assert_null(table_get(&t, 32));
+	assert_null(table_lookup(&t, 32));
 	assert_non_null(table_get(&t, 32));
 	table_destroy(&t);
 }
@@ -84,6 +87,30 @@ static void a_block_costs_128_bytes_at_most(void **state)
 		assert_non_null(table_get(&t, pfn));
 	/* And next to nothing for the region. */
 	assert_in_range(table_bytes(&t), 1, 4 * REGION_BLOCKS * 128 + 4 * 64);
+	table_destroy(&t);
+}
+
+static void grows_and_forgets_nothing(void **state)
+{
+	struct block *first, *last;
+	struct table t;
+
+	(void)state;
+	assert_int_equal(table_init(&t, NR_PFNS), 0);
+	first = table_get(&t, 32);
+	last = table_get(&t, NR_PFNS - 1);
+	um_fail_nth = 0;
+	assert_int_equal(table_grow(&t, 9UL << REGION_ORDER), -ENOMEM);
+	assert_null(table_get(&t, 8UL << REGION_ORDER));
+	assert_int_equal(table_grow(&t, 9UL << REGION_ORDER), 0);
+	assert_non_null(table_get(&t, 8UL << REGION_ORDER));
+	assert_null(table_get(&t, 9UL << REGION_ORDER));
+	assert_ptr_equal(table_lookup(&t, 32), first);
+	assert_ptr_equal(table_lookup(&t, NR_PFNS - 1), last);
+	/* It never gets smaller. */
+	assert_int_equal(table_grow(&t, 1), 0);
+	assert_int_equal(table_grow(&t, 1UL << (REGION_ORDER + 5)), 0);
+	assert_ptr_equal(table_lookup(&t, 32), first);
 	table_destroy(&t);
 }
 
@@ -119,6 +146,7 @@ int main(void)
 		cmocka_unit_test(a_pfn_finds_its_block),
 		cmocka_unit_test(what_was_never_used_has_no_block),
 		cmocka_unit_test(out_of_memory_leaves_no_trace),
+		cmocka_unit_test(grows_and_forgets_nothing),
 		cmocka_unit_test(a_block_costs_128_bytes_at_most),
 		cmocka_unit_test(a_magazine_names_its_pages),
 	};

@@ -555,7 +555,7 @@ static void two_regions(unsigned int first, bool first_is_older)
 
 static unsigned int blocks_in(unsigned int region)
 {
-	return (unsigned int)atomic_read(&m.allocator.table.regions[region].nr_blocks);
+	return table_nr_blocks(&m.allocator.table, region);
 }
 
 /* So that its GiB can be one entry again; how long each block was idle is second. */

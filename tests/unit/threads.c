@@ -84,6 +84,14 @@ static void *work(void *arg)
 						 r >> 25 & 1 ? UM_TRY : 0);
 			break;
 		case 10:
+			/* Memory that goes away, and that comes. */
+			if (use_shrink && !(r >> 20 & 7))
+				allocator_release_range(&m.allocator,
+							(r >> 24) % 100 * BLOCK_PAGES,
+							(r >> 32) % 140 * BLOCK_PAGES);
+			if (!(r >> 23 & 255))
+				allocator_grow(&m.allocator, (r >> 32 & 63)
+								     << REGION_ORDER);
 			allocator_shrinkable(&m.allocator, -1);
 			break;
 		default:
