@@ -177,7 +177,7 @@ static void drain_this_cpu(void *a)
 	allocator_drain_cpu(a);
 }
 
-/* A CPU that is offline has drained its magazines: see main.c. */
+/* What an offline CPU had was drained when it went: see hotplug.c. */
 static void host_drain(void *host, struct allocator *a)
 {
 	on_each_cpu(drain_this_cpu, a, 1);
@@ -234,8 +234,7 @@ unsigned long host_pages_allocated(void)
 	return pages;
 }
 
-/* One more than the highest pfn there is now; memory added later is not used. */
-static unsigned long end_pfn(void)
+unsigned long host_end_pfn(void)
 {
 	unsigned long end = 0;
 	int nid;
@@ -248,7 +247,7 @@ static unsigned long end_pfn(void)
 int host_init(void)
 {
 	return allocator_init(&unmapped_allocator, &host_ops, NULL, nr_node_ids,
-			      end_pfn());
+			      host_end_pfn());
 }
 
 void host_exit(void)

@@ -12,6 +12,9 @@ int host_init(void);
 /* Gives everything back that is free; warns of what is not. */
 void host_exit(void);
 
+/* One more than the highest pfn there is now; hotplug.c sees what comes later. */
+unsigned long host_end_pfn(void);
+
 /* Give back up to @nr free pages of all nodes.  Return: how many.  May sleep. */
 unsigned long host_shrink(unsigned long nr);
 

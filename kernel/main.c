@@ -14,13 +14,13 @@
  *	shrinker	memory pressure
  *	policy		refills ahead, decay of what is idle
  *	sysfs		what can be set
+ *	hotplug		CPUs and memory that come and go
  *	object, device	/dev/unmapped
  *	holders		who holds how much
  *	debugfs		what is going on
  */
 #define pr_fmt(fmt) "unmapped: " fmt
 
-#include <linux/cpuhotplug.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/notifier.h>
@@ -30,14 +30,13 @@
 #include "debugfs.h"
 #include "device.h"
 #include "host.h"
+#include "hotplug.h"
 #include "map_local.h"
 #include "policy.h"
 #include "shrinker.h"
 #include "symbols.h"
 #include "sysfs.h"
 #include "vmap.h"
-
-static int cpuhp_state;
 
 /* What this CPU and kernel must be, in one line if it is not. */
 static int check_machine(void)
@@ -50,13 +49,6 @@ static int check_machine(void)
 		pr_err("debug_pagealloc=on keeps the direct map in 4 KiB; not loaded\n");
 		return -ENODEV;
 	}
-	return 0;
-}
-
-/* Runs on the CPU that is going down, while it is still online. */
-static int cpu_down(unsigned int cpu)
-{
-	allocator_drain_cpu(&unmapped_allocator);
 	return 0;
 }
 
@@ -104,14 +96,12 @@ static int __init unmapped_init(void)
 	err = parameters_apply();
 	if (err)
 		goto err_policy;
-	err = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "mm/unmapped:online", NULL,
-					cpu_down);
-	if (err < 0)
+	err = unmapped_hotplug_init();
+	if (err)
 		goto err_policy;
-	cpuhp_state = err;
 	err = unmapped_shrinker_init();
 	if (err)
-		goto err_cpuhp;
+		goto err_hotplug;
 	err = register_pm_notifier(&power_notifier);
 	if (err)
 		goto err_shrinker;
@@ -131,8 +121,8 @@ err_debugfs:
 	unregister_pm_notifier(&power_notifier);
 err_shrinker:
 	unmapped_shrinker_exit();
-err_cpuhp:
-	cpuhp_remove_state_nocalls(cpuhp_state);
+err_hotplug:
+	unmapped_hotplug_exit();
 err_policy:
 	policy_exit();
 err_host:
@@ -149,7 +139,7 @@ static void __exit unmapped_exit(void)
 	unmapped_debugfs_exit();
 	unregister_pm_notifier(&power_notifier);
 	unmapped_shrinker_exit();
-	cpuhp_remove_state_nocalls(cpuhp_state);
+	unmapped_hotplug_exit();
 	vmap_exit();
 	policy_exit();
 	host_exit();

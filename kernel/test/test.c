@@ -12,6 +12,8 @@
  *	run_alloc	write: an order to allocate and fill with 0x5a; read: its
  *		first pfn and the level of its entry in the direct map, 0 0 for none
  *	run_free	write: an order, to free so much of its beginning
+ *	spoil	write: a block whose direct-map entry somebody else changed; when it is
+ *		given back it ends in quarantine, with a warning
  *	bench	read: cost of allocation beside the page allocator's, as lines of
  *		"case order threads nanoseconds peer_nanoseconds [peer]"; with
  *		-icount shift=0 a nanosecond is an instruction
@@ -578,6 +580,25 @@ static int hold_get(void *unused, u64 *nr)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(hold_fops, hold_get, hold_set, "%llu\n");
 
+/* --- a broken block ------------------------------------------------------- */
+
+static int spoil_set(void *unused, u64 ignored)
+{
+	struct page *page = unmapped_pages_alloc(ZEROED, 9);
+	unsigned int level;
+	pte_t *entry;
+
+	if (!page)
+		return -ENOMEM;
+	entry = lookup_address((unsigned long)page_address(page), &level);
+	if (entry && level == PG_LEVEL_2M)
+		set_pmd((pmd_t *)entry,
+			__pmd(pte_val(pfn_pte(page_to_pfn(page), PAGE_KERNEL_LARGE))));
+	unmapped_pages_free(page, 9);
+	return entry && level == PG_LEVEL_2M ? 0 : -EIO;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(spoil_fops, NULL, spoil_set, "%llu\n");
+
 /* --- bench ---------------------------------------------------------------- */
 
 struct api {
@@ -679,6 +700,7 @@ static int __init test_init(void)
 	debugfs_create_file("levels", 0400, dir, NULL, &levels_fops);
 	debugfs_create_file("misuse", 0400, dir, NULL, &misuse_fops);
 	debugfs_create_file_unsafe("hold", 0600, dir, NULL, &hold_fops);
+	debugfs_create_file_unsafe("spoil", 0200, dir, NULL, &spoil_fops);
 	debugfs_create_file("bench", 0400, dir, NULL, &bench_fops);
 	vmap_test_init(dir);
 	return 0;
