@@ -12,8 +12,9 @@
  *	run_alloc	write: an order to allocate and fill with 0x5a; read: its
  *		first pfn and the level of its entry in the direct map, 0 0 for none
  *	run_free	write: an order, to free so much of its beginning
- *	spoil	write: a block whose direct-map entry somebody else changed; when it is
- *		given back it ends in quarantine, with a warning
+ *	spoil	write: a pfn; somebody else changes the direct-map entry of a block at
+ *		it or above, which is free then; when that is given back it ends in
+ *		quarantine, with a warning
  *	bench	read: cost of allocation beside the page allocator's, as lines of
  *		"case order threads nanoseconds peer_nanoseconds [peer]"; with
  *		-icount shift=0 a nanosecond is an instruction
@@ -582,20 +583,38 @@ DEFINE_DEBUGFS_ATTRIBUTE(hold_fops, hold_get, hold_set, "%llu\n");
 
 /* --- a broken block ------------------------------------------------------- */
 
-static int spoil_set(void *unused, u64 ignored)
+static int spoil(struct page *page)
 {
-	struct page *page = unmapped_pages_alloc(ZEROED, 9);
 	unsigned int level;
-	pte_t *entry;
+	pte_t *entry = lookup_address((unsigned long)page_address(page), &level);
 
-	if (!page)
-		return -ENOMEM;
-	entry = lookup_address((unsigned long)page_address(page), &level);
-	if (entry && level == PG_LEVEL_2M)
-		set_pmd((pmd_t *)entry,
-			__pmd(pte_val(pfn_pte(page_to_pfn(page), PAGE_KERNEL_LARGE))));
-	unmapped_pages_free(page, 9);
-	return entry && level == PG_LEVEL_2M ? 0 : -EIO;
+	if (!entry || level != PG_LEVEL_2M)
+		return -EIO;
+	set_pmd((pmd_t *)entry,
+		__pmd(pte_val(pfn_pte(page_to_pfn(page), PAGE_KERNEL_LARGE))));
+	return 0;
+}
+
+static int spoil_set(void *unused, u64 pfn)
+{
+	const unsigned int max = 4096;
+	struct page **pages = kvcalloc(max, sizeof(*pages), GFP_KERNEL);
+	unsigned int nr = 0;
+	int err = -ENOMEM;
+
+	if (!pages)
+		return err;
+	for (; err && nr < max; nr++) {
+		pages[nr] = unmapped_pages_alloc(ZEROED, 9);
+		if (!pages[nr])
+			break;
+		if (page_to_pfn(pages[nr]) >= pfn)
+			err = spoil(pages[nr]);
+	}
+	while (nr--)
+		unmapped_pages_free(pages[nr], 9);
+	kvfree(pages);
+	return err;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(spoil_fops, NULL, spoil_set, "%llu\n");
 

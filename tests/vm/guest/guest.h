@@ -103,6 +103,9 @@ long attack(const struct secret *s, int nr, long *found);
 /* Run @fn in a child; its exit status, or 128 + signal. */
 int in_child(int (*fn)(void *arg), void *arg);
 
+/* Does the kernel's log of this test have a line with @text? */
+bool log_has(const char *text);
+
 uint64_t now_ns(void); /* CLOCK_MONOTONIC_RAW */
 /* Wait until @key of unmapped/stats is @value, at most @seconds. */
 bool um_stat_becomes(const char *key, long value, int seconds);
