@@ -307,6 +307,12 @@ void cache_prepare(struct cache *c, struct block *b, unsigned int index,
 /* Never serve from this block again; it is not given back either. */
 void cache_quarantine(struct cache *c, struct block *b, const char *why);
 
+/*
+ * Make one 2 MiB entry of what we split, if the block is not in use: all of its
+ * pages are the system's, or all of them are ours and not yet published.
+ */
+void cache_heal(struct cache *c, struct block *b);
+
 /* The masks of a block, made if there are none; NULL when out of memory. */
 struct block_masks *block_get_masks(struct block *b, gfp_t gfp);
 

@@ -5,9 +5,9 @@
  *	get -> unmap -> (all of the batch) -> flush -> publish
  *
  * Nothing is published before the flush.  What can't be unmapped goes back at the
- * end, so that the system does not offer it again meanwhile.  When the system has no whole block, pieces of the highest order that
- * it has are taken instead: their block is then owned in part, and is healed
- * when all of it has become ours.
+ * end, so that the system does not offer it again meanwhile.  When the system has
+ * no whole block, pieces of the highest order that it has are taken instead: their
+ * block is then owned in part, and is healed when all of it has become ours.
  *
  * The first block taken of a region splits its 1 GiB entry.  So when the system
  * offers one of a region that is not broken yet, one that is free in a broken
@@ -339,6 +339,9 @@ int cache_refill(struct cache *c, unsigned int order, unsigned long want,
 		ops->flush(host);
 	for (i = 0; i < nr; i++) {
 		if (taken[i].split >= 0) {
+			/* Split by us some time ago, and ours again in one piece. */
+			if (taken[i].order == BLOCK_ORDER)
+				cache_heal(c, taken[i].b);
 			publish(c, &taken[i]);
 			continue;
 		}

@@ -54,8 +54,7 @@ static void forget(struct cache *c, struct block *b)
 	atomic_add(-1, &r->nr_blocks);
 }
 
-/* Make one 2 MiB entry of what we split, now that nothing of it is ours. */
-static void heal_block(struct cache *c, struct block *b)
+void cache_heal(struct cache *c, struct block *b)
 {
 	struct allocator *a = c->allocator;
 	unsigned long flags;
@@ -121,7 +120,7 @@ static void release(struct cache *c, struct block *b, unsigned int order)
 		spin_lock_irqsave(&c->lock, flags);
 		forget(c, &b[i]);
 		spin_unlock_irqrestore(&c->lock, flags);
-		heal_block(c, &b[i]);
+		cache_heal(c, &b[i]);
 	}
 	cache_put(c, pfn, order);
 	cache_count(c, STAT_PAGES_OWNED, -(1L << order));
@@ -246,7 +245,7 @@ static unsigned long release_pieces(struct cache *c, struct block *b)
 			cache_put(c,
 				  block_pfn(b) + word * BITS_PER_LONG + __ffs(bits[word]),
 				  0);
-	heal_block(c, b);
+	cache_heal(c, b);
 	cache_count(c, STAT_PAGES_OWNED, -(long)done);
 	cache_count(c, STAT_PAGES_RELEASED, (long)done);
 	return done;
@@ -267,7 +266,7 @@ static unsigned long release_rest(struct cache *c, unsigned long nr)
 		    done < nr)
 			done += release_pieces(c, b);
 		if (!(b->flags & BLOCK_LIVE))
-			heal_block(c, b);
+			cache_heal(c, b);
 	}
 	return done;
 }

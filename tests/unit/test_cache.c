@@ -478,6 +478,8 @@ static void healed_after_it_was_in_use_once_more(void **state)
 		m.clock += 1000 * BATCH_DECAY;
 		alloc_ok(&one, whole ? BLOCK_ORDER : 8, UM_ZERO);
 		assert_int_equal(m.map.splits_2m, 1);
+		/* As soon as all of it is ours, not only when none of it is. */
+		assert_int_equal(m.map.heals_2m, whole);
 		assert_int_equal(m.allocator.caches[0]->nr_unhealed, 0);
 		assert_sound();
 		client_free_all(&one);
