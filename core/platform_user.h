@@ -160,10 +160,19 @@ typedef struct {
 UM_ATOMIC(atomic, atomic_t, int)
 UM_ATOMIC(atomic_long, atomic_long_t, long)
 
+/* A race detector does not see what assembly does. */
+#ifdef __SANITIZE_THREAD__
+#define UM_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UM_TSAN 1
+#endif
+#endif
+
 /* As the kernel's, on an array of unsigned long; returns the old bit. */
 static inline bool test_and_set_bit(long nr, unsigned long *addr)
 {
-#ifdef __x86_64__
+#if defined(__x86_64__) && !defined(UM_TSAN)
 	bool old;
 
 	/* The compilers of today make a compare-exchange loop of fetch_or. */
