@@ -113,40 +113,51 @@ static void the_longest_idle_goes_first(void **state)
 	finish();
 }
 
-<<<<<<< HEAD
+static unsigned long owned_in(unsigned int region)
+{
+	unsigned long pages = 0;
+	unsigned int i;
+
+	for (i = 0; i < REGION_BLOCKS; i++)
+		pages += m.nr_core[region * REGION_BLOCKS + i];
+	return pages;
+}
+
+/* Longer idle is a block of the full region, yet the other one can be emptied. */
 static void the_emptiest_region_goes_first(void **state)
 {
 	const struct machine_config config = {
-		.nr_nodes = 2,
+		.nr_nodes = 1,
 		.nr_cpus = 1,
 		.node_pages = 1UL << (REGION_ORDER + 1),
-		.scatter = true,
 	};
-	unsigned int count[2] = { 0 }, i, least;
+	unsigned long owned[2], i;
+	unsigned int full;
 
 	(void)state;
 	start(&config);
-	load_blocks(33);
-	while (stat_of(0, STAT_PAGES_OWNED)) {
-		count[0] = count[1] = 0;
-		for (i = 0; i < 2 * REGION_BLOCKS; i++)
-			count[i / REGION_BLOCKS] += !!m.nr_core[i];
-		least = count[1] < count[0];
-		if (!count[least])
-			least = !least;
-		assert_int_equal(allocator_shrink(&m.allocator, 0, 1, 0), BLOCK_PAGES);
-		for (i = 0; i < 2 * REGION_BLOCKS; i++)
-			count[i / REGION_BLOCKS] -= !!m.nr_core[i];
-		/* With as many in both either will do. */
-		assert_true(count[least] == 1 || count[!least] == 1);
-		if (count[least] != 1)
-			assert_int_equal(count[!least], 1);
-	}
+	while (!owned_in(0) || !owned_in(1) ||
+	       one.nr_held * BLOCK_PAGES < owned_in(0) + owned_in(1))
+		assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO), 0);
+	full = owned_in(1) > owned_in(0);
+	owned[full] = owned_in(full);
+	owned[!full] = owned_in(!full);
+	assert_true(owned[full] > 2 * owned[!full]);
+	for (i = 0; one.held[i].pfn >> REGION_ORDER != full; i++)
+		;
+	client_free(&one, i, BLOCK_ORDER);
+	drain_all();
+	m.clock += 1000000000;
+	for (i = one.nr_held; i--;)
+		if (one.held[i].pfn >> REGION_ORDER != full)
+			client_free(&one, i, BLOCK_ORDER);
+	drain_all();
+	assert_int_equal(allocator_shrink(&m.allocator, 0, 1, 0), BLOCK_PAGES);
+	assert_int_equal(owned_in(full), owned[full]);
+	assert_int_equal(owned_in(!full), owned[!full] - BLOCK_PAGES);
 	finish();
 }
 
-=======
->>>>>>> 1859fba (tests/unit: remove a test that could not fail)
 /* The RFC released the smallest pieces first, and the direct map stayed small. */
 static void whole_blocks_go_before_pieces(void **state)
 {
@@ -426,6 +437,7 @@ int main(void)
 		cmocka_unit_test(no_more_than_was_asked_for),
 		cmocka_unit_test(shrinkable_is_what_shrink_gives),
 		cmocka_unit_test(the_longest_idle_goes_first),
+		cmocka_unit_test(the_emptiest_region_goes_first),
 		cmocka_unit_test(whole_blocks_go_before_pieces),
 		cmocka_unit_test(what_is_in_use_stays),
 		cmocka_unit_test(magazines_of_all_cpus_are_emptied),
