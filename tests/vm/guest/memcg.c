@@ -70,7 +70,10 @@ static int run_in_group(void *unused)
 	if (!f)
 		return 100;
 	while (fgets(line, sizeof(line), f)) {
-		failed |= !strncmp(line, "not ok", 6);
+		if (!strncmp(line, "not ok", 6)) {
+			failed = true;
+			note("%s", line);
+		}
 		charged |= !strncmp(line, "ok", 2) && strstr(line, "are charged");
 	}
 	fclose(f);
