@@ -94,8 +94,14 @@ unsigned long allocator_shrinkable(struct allocator *a, int nid);
  */
 unsigned long allocator_set_limit(struct allocator *a, unsigned long pages);
 
-/* What um_host_ops.wake() asks for.  May sleep. */
-void allocator_refill_ahead(struct allocator *a, int nid);
+/* Pages owned above the limit. */
+unsigned long allocator_excess(const struct allocator *a);
+
+/*
+ * What um_host_ops.wake() asks for: what is free above the limit is released, or
+ * what is low refilled.  May sleep.
+ */
+void allocator_balance(struct allocator *a, int nid);
 
 /**
  * allocator_decay - release the blocks that were free since the last call

@@ -46,10 +46,13 @@ static void list_block(struct cache *c, struct block *b, unsigned int id)
 {
 	list_add_tail(&b->list, &c->lists[id]);
 	WRITE_ONCE(b->list_id, (u8)id);
-	if (id == LIST_WHOLE)
+	if (id == LIST_WHOLE) {
 		count_whole(c, 1);
-	else
+		if (unlikely(allocator_excess(c->allocator)))
+			cache_ask(c);
+	} else {
 		c->occupied[id / NR_STEPS] |= 1U << id % NR_STEPS;
+	}
 }
 
 void cache_update_locked(struct cache *c, struct block *b)

@@ -280,7 +280,7 @@ static inline bool cache_is_low(const struct cache *c)
 	return low && READ_ONCE(c->nr_whole) <= low;
 }
 
-/* Have the host call allocator_refill_ahead() soon.  Any context. */
+/* Have the host call allocator_balance() soon.  Any context, locks of the core held. */
 void cache_ask(struct cache *c);
 
 /* --- between cache.c, run.c, refill.c and shrink.c ----------------------- */

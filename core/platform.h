@@ -88,7 +88,7 @@ struct allocator;
  * @zero:	clear 2^@order absent pages.  NULL where memory need not be
  *		clean.  Does not sleep.
  * @now:	a clock in nanoseconds that never goes back.
- * @wake:	call allocator_refill_ahead() for node @nid soon.  Any context.  NULL
+ * @wake:	call allocator_balance() for node @nid soon.  Any context.  NULL
  *		where nothing can be done later.
  * @drain:	call allocator_drain_cpu() on every CPU.  May sleep.
  * @nearest_node:	the node to ask after @prev for a request that prefers @nid,

@@ -60,16 +60,24 @@ void cache_put(struct cache *c, unsigned long pfn, unsigned int order)
 	atomic_long_add(-(1L << order), &a->owned);
 }
 
-unsigned long allocator_set_limit(struct allocator *a, unsigned long pages)
+unsigned long allocator_excess(const struct allocator *a)
 {
-	unsigned long owned;
+	unsigned long limit = READ_ONCE(a->limit);
+	unsigned long owned = (unsigned long)atomic_long_read(&a->owned);
 
-	WRITE_ONCE(a->limit, pages);
-	owned = (unsigned long)atomic_long_read(&a->owned);
-	return pages && owned > pages ? allocator_shrink(a, -1, owned - pages, 0) : 0;
+	return limit && owned > limit ? owned - limit : 0;
 }
 
-/* --- ahead ----------------------------------------------------------------- */
+unsigned long allocator_set_limit(struct allocator *a, unsigned long pages)
+{
+	unsigned long excess;
+
+	WRITE_ONCE(a->limit, pages);
+	excess = allocator_excess(a);
+	return excess ? allocator_shrink(a, -1, excess, 0) : 0;
+}
+
+/* --- in the background ----------------------------------------------------- */
 
 void cache_ask(struct cache *c)
 {
@@ -79,14 +87,17 @@ void cache_ask(struct cache *c)
 		a->ops->wake(a->host, c->nid);
 }
 
-void allocator_refill_ahead(struct allocator *a, int nid)
+void allocator_balance(struct allocator *a, int nid)
 {
 	struct cache *c = allocator_cache(a, nid);
+	unsigned long excess = allocator_excess(a);
 
 	if (!c)
 		return;
 	WRITE_ONCE(c->asked, false);
-	if (cache_is_low(c) || !READ_ONCE(c->nr_whole))
+	if (excess)
+		cache_shrink(c, excess, 0);
+	else if (cache_is_low(c) || !READ_ONCE(c->nr_whole))
 		cache_refill(c, BLOCK_ORDER, BLOCK_PAGES, READ_ONCE(c->refills));
 }
 
@@ -110,8 +121,12 @@ static void decay(struct cache *c, unsigned long floor)
 bool allocator_decay(struct allocator *a)
 {
 	unsigned long floor = READ_ONCE(a->floor);
+	unsigned long excess = allocator_excess(a);
 	unsigned int n;
 
+	/* What CPUs are on has not been asked for: it was on no list. */
+	if (excess)
+		allocator_shrink(a, -1, excess, UM_TRY);
 	for (n = 0; n < a->nr_nodes; n++)
 		if (a->caches[n])
 			decay(a->caches[n], floor);

@@ -361,14 +361,35 @@ unsigned long cache_release_range(struct cache *c, unsigned long start, unsigned
 	return owned;
 }
 
+/* The block a CPU is on, of which nothing is in use: a shrink drains the CPU. */
+static bool whole_but_for_cpu(const struct cache_cpu *on)
+{
+	const struct block *b = READ_ONCE(on->active);
+	unsigned int kind, free;
+	u64 m;
+
+	if (!b || READ_ONCE(b->flags) & (BLOCK_FALLBACK | BLOCK_QUARANTINED))
+		return false;
+	free = (unsigned int)max(atomic_read(&b->nr_free), 0);
+	for (kind = 0; kind < NR_KINDS; kind++) {
+		m = READ_ONCE(on->magazine[kind]);
+		if (magazine_pfn(m) / BLOCK_PAGES == block_pfn(b) / BLOCK_PAGES)
+			free += (unsigned int)hweight32(magazine_pages(m));
+	}
+	return free == BLOCK_PAGES;
+}
+
 unsigned long cache_shrinkable(struct cache *c)
 {
 	struct table *t = &c->allocator->table;
 	unsigned long pages = READ_ONCE(c->nr_whole) * BLOCK_PAGES;
+	unsigned int cpu, i;
 	unsigned long r;
 	struct block *b;
-	unsigned int i;
 
+	for_each_possible_cpu(cpu)
+		if (whole_but_for_cpu(per_cpu_ptr(c->cpu, cpu)))
+			pages += BLOCK_PAGES;
 	if (!READ_ONCE(c->nr_fallback))
 		return pages;
 	table_for_each_block(t, r, i, b)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The work that the core has done in the background: a refill of a node's cache
- * before it is empty, and the decay of idle blocks, which ticks only while memory
- * is owned.
+ * before it is empty, the release of what is above the limit, and the decay of
+ * idle blocks, which ticks only while memory is owned.
  *
  * The workqueue is freezable: nothing is taken or released while a suspend or
  * hibernation image is made.  It is not for reclaim: under pressure the shrinker
@@ -19,18 +19,18 @@
 static void decay(struct work_struct *work);
 
 static struct workqueue_struct *queue;
-static struct work_struct *refills; /* by node */
+static struct work_struct *balances; /* by node */
 static DECLARE_DELAYED_WORK(decay_work, decay);
 static unsigned int decay_ms = POLICY_DECAY_MS;
 
-static void refill(struct work_struct *work)
+static void balance(struct work_struct *work)
 {
-	allocator_refill_ahead(&unmapped_allocator, (int)(work - refills));
+	allocator_balance(&unmapped_allocator, (int)(work - balances));
 }
 
 void policy_wake(void *host, int nid)
 {
-	queue_work(queue, &refills[nid]);
+	queue_work(queue, &balances[nid]);
 }
 
 static void start_decay(void)
@@ -73,14 +73,14 @@ int policy_init(void)
 {
 	unsigned int n;
 
-	refills = kcalloc(nr_node_ids, sizeof(*refills), GFP_KERNEL);
-	if (!refills)
+	balances = kcalloc(nr_node_ids, sizeof(*balances), GFP_KERNEL);
+	if (!balances)
 		return -ENOMEM;
 	for (n = 0; n < nr_node_ids; n++)
-		INIT_WORK(&refills[n], refill);
+		INIT_WORK(&balances[n], balance);
 	queue = alloc_workqueue("unmapped", WQ_FREEZABLE | WQ_UNBOUND, 0);
 	if (!queue) {
-		kfree(refills);
+		kfree(balances);
 		return -ENOMEM;
 	}
 	return 0;
@@ -88,8 +88,12 @@ int policy_init(void)
 
 void policy_exit(void)
 {
+	/* Nobody allocates now; nor is there anything to be above. */
+	unmapped_allocator.limit = 0;
+	/* A refill under way starts the decay. */
+	flush_workqueue(queue);
 	cancel_delayed_work_sync(&decay_work);
 	destroy_workqueue(queue);
 	queue = NULL;
-	kfree(refills);
+	kfree(balances);
 }

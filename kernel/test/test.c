@@ -21,6 +21,7 @@
  * and those of vmap.c.
  */
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/irq_work.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
@@ -213,6 +214,33 @@ out:
 	kvfree(pages);
 }
 
+/* What one who may not wait did not get is there a moment later. */
+static void test_ahead(struct seq_file *m)
+{
+	const unsigned long max = 1UL << 17;
+	struct page **pages = kvcalloc(max, sizeof(*pages), GFP_KERNEL);
+	struct page *page = NULL;
+	unsigned long nr, i;
+
+	if (!pages) {
+		ok(m, false, "memory for a test");
+		return;
+	}
+	nr = unmapped_pages_alloc_bulk(
+		NUMA_NO_NODE, GFP_NOWAIT | __GFP_ZERO | __GFP_NOWARN, max, pages);
+	for (i = 0; i < 500 && !page; i++) {
+		page = unmapped_pages_alloc(GFP_NOWAIT | __GFP_ZERO | __GFP_NOWARN, 0);
+		if (!page)
+			msleep(10);
+	}
+	ok(m, i && page && is_absent(page),
+	   "GFP_NOWAIT: refilled behind the one it failed (%lu ms)", i * 10);
+	unmapped_pages_free(page, 0);
+	while (nr--)
+		unmapped_pages_free(pages[nr], 0);
+	kvfree(pages);
+}
+
 struct in_irq {
 	struct irq_work work;
 	struct page *page;
@@ -355,6 +383,7 @@ static int run_show(struct seq_file *m, void *v)
 	test_split_free(m);
 	test_bulk(m);
 	test_dirty(m);
+	test_ahead(m);
 	test_contexts(m);
 	test_map_local(m);
 	test_account(m);

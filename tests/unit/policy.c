@@ -58,6 +58,13 @@ static void a_limit_lowered(void **state)
 	allocator_set_limit(&m.allocator, BLOCK_PAGES);
 	assert_int_equal(atomic_long_read(&m.allocator.owned), 2 * BLOCK_PAGES);
 	assert_int_equal(client_alloc(&one, 0, 0, UM_ZERO), -ENOMEM);
+	allocator_balance(&m.allocator, 0); /* asked for by that; in vain */
+	m.asked = 0;
+	client_free(&one, 0, BLOCK_ORDER);
+	drain_all();
+	assert_int_equal(m.asked, 1);
+	allocator_balance(&m.allocator, 0);
+	assert_int_equal(atomic_long_read(&m.allocator.owned), BLOCK_PAGES);
 	allocator_set_limit(&m.allocator, 0);
 	assert_int_equal(client_alloc(&one, 0, 0, UM_ZERO), 0);
 	finish();
@@ -112,13 +119,13 @@ static void a_burst_asks_ahead(void **state)
 	assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO), 0);
 	assert_int_equal(m.asked, 1);
 	refills = stat_of(0, STAT_REFILLS);
-	allocator_refill_ahead(&m.allocator, 0);
+	allocator_balance(&m.allocator, 0);
 	assert_int_equal(stat_of(0, STAT_REFILLS), refills + 1);
 	for (i = 0; i < 4; i++)
 		assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO | UM_NOWAIT),
 				 0);
 	/* Nothing to do: what was asked for was had otherwise. */
-	allocator_refill_ahead(&m.allocator, 0);
+	allocator_balance(&m.allocator, 0);
 	assert_int_equal(stat_of(0, STAT_REFILLS), refills + 1);
 	finish();
 }
@@ -129,7 +136,7 @@ static void who_may_not_wait_asks(void **state)
 	start(&ordinary);
 	assert_int_equal(client_alloc(&one, 0, 0, UM_ZERO | UM_NOWAIT), -ENOMEM);
 	assert_int_equal(m.asked, 1);
-	allocator_refill_ahead(&m.allocator, 0);
+	allocator_balance(&m.allocator, 0);
 	assert_int_equal(client_alloc(&one, 0, 0, UM_ZERO | UM_NOWAIT), 0);
 	finish();
 }

@@ -78,6 +78,15 @@ static size_t touchable(uint8_t *p, size_t bytes)
 	return at;
 }
 
+static bool owned_at_most(long kb, int seconds)
+{
+	int i;
+
+	for (i = 0; i < seconds * 10 && value("owned_kb") > kb; i++)
+		usleep(100000);
+	return value("owned_kb") <= kb;
+}
+
 static void limit(void)
 {
 	const size_t bytes = 64 * MIB;
@@ -99,6 +108,18 @@ static void limit(void)
 	ok(!set("limit_kb", "8192") && value("owned_kb") <= 8192,
 	   "lowered: what is free above it goes at once (%ld kB)", value("owned_kb"));
 	ok(!set("limit_kb", "0"), "no limit");
+	p = map_shared(fd = um_create(bytes, 0, UNMAPPED_ANY_NODE), bytes);
+	if (!p)
+		die("object");
+	touch(p, bytes);
+	ok(!set("limit_kb", "8192") && value("owned_kb") >= (long)(bytes / 1024),
+	   "lowered: what is in use stays (%ld kB)", value("owned_kb"));
+	munmap(p, bytes);
+	close(fd);
+	/* Each CPU is on a block. */
+	ok(owned_at_most(8192 + 2 * 2048, 10), "and goes when it is freed (%ld kB)",
+	   value("owned_kb"));
+	ok(!set("limit_kb", "0"), "no limit again");
 	ok(!um_shrink() && value("owned_kb") == 0, "nothing is owned");
 }
 
