@@ -78,44 +78,57 @@ static int alloc_on(struct cache *c, unsigned int order, unsigned int flags,
 	}
 }
 
+static bool is_allowed(const unsigned long *nodes, int n)
+{
+	return !nodes || nodes[n / BITS_PER_LONG] >> n % BITS_PER_LONG & 1;
+}
+
 /*
  * The node asked for first, then the others, nearest first.  A node that had
  * nothing a moment ago is asked again only when no other has anything either:
  * each such attempt costs a round of reclaim.
  */
-static int alloc_nearest(struct allocator *a, int nid, unsigned int order,
-			 unsigned int flags, unsigned long want, bool patient,
-			 unsigned long *pfn)
+static int alloc_nearest(struct allocator *a, int nid, const unsigned long *nodes,
+			 unsigned int order, unsigned int flags, unsigned long want,
+			 bool patient, unsigned long *pfn)
 {
-	int err, n;
+	int err = -ENOMEM, n;
 
-	err = alloc_on(a->caches[nid], order, flags, want, patient, pfn);
+	if (is_allowed(nodes, nid))
+		err = alloc_on(a->caches[nid], order, flags, want, patient, pfn);
 	if (likely(!err) || flags & UM_THISNODE)
 		return err;
 	for (n = a->ops->nearest_node(a->host, nid, -1); n >= 0 && err;
 	     n = a->ops->nearest_node(a->host, nid, n))
-		if (n != nid && allocator_cache(a, n))
+		if (n != nid && is_allowed(nodes, n) && allocator_cache(a, n))
 			err = alloc_on(allocator_cache(a, n), order, flags, want, patient,
 				       pfn);
 	return err;
 }
 
-int allocator_alloc_ahead(struct allocator *a, int nid, unsigned int order,
-			  unsigned int flags, unsigned long want, unsigned long *pfn)
+int allocator_alloc_nodes(struct allocator *a, int nid, const unsigned long *nodes,
+			  unsigned int order, unsigned int flags, unsigned long want,
+			  unsigned long *pfn)
 {
 	struct cache *c = allocator_cache(a, nid);
 	int err;
 
 	if (unlikely(!c || order > REGION_ORDER))
 		return -EINVAL;
-	err = alloc_nearest(a, nid, order, flags, want,
+	err = alloc_nearest(a, nid, nodes, order, flags, want,
 			    (flags & (UM_THISNODE | UM_TRY)) == UM_THISNODE, pfn);
 	if (unlikely(err) && order <= BLOCK_ORDER &&
 	    !(flags & (UM_NOWAIT | UM_THISNODE | UM_TRY)))
-		err = alloc_nearest(a, nid, order, flags, want, true, pfn);
+		err = alloc_nearest(a, nid, nodes, order, flags, want, true, pfn);
 	if (unlikely(err && !(flags & UM_TRY)))
 		cache_count(c, STAT_FAILURES, 1);
 	return err;
+}
+
+int allocator_alloc_ahead(struct allocator *a, int nid, unsigned int order,
+			  unsigned int flags, unsigned long want, unsigned long *pfn)
+{
+	return allocator_alloc_nodes(a, nid, NULL, order, flags, want, pfn);
 }
 
 /* One who does not say what he is going to need: perhaps as much as lately. */

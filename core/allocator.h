@@ -62,6 +62,14 @@ static __always_inline int allocator_alloc(struct allocator *a, int nid,
 int allocator_alloc_ahead(struct allocator *a, int nid, unsigned int order,
 			  unsigned int flags, unsigned long want, unsigned long *pfn);
 
+/*
+ * The same, from nodes whose bits are set in @nodes (NULL is all of them): @nid if
+ * it is one of them, then the others by their distance from @nid.
+ */
+int allocator_alloc_nodes(struct allocator *a, int nid, const unsigned long *nodes,
+			  unsigned int order, unsigned int flags, unsigned long want,
+			  unsigned long *pfn);
+
 /**
  * allocator_alloc_bulk - many single pages, taken from the system together
  *

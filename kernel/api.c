@@ -109,8 +109,8 @@ struct page *unmapped_pages_alloc(gfp_t gfp, unsigned int order)
 }
 EXPORT_SYMBOL_GPL(unmapped_pages_alloc);
 
-struct page *unmapped_pages_alloc_ahead(int nid, gfp_t gfp, unsigned int order,
-					unsigned long want)
+struct page *unmapped_pages_alloc_nodes(int nid, const nodemask_t *nodes, gfp_t gfp,
+					unsigned int order, unsigned long want)
 {
 	unsigned long pfn;
 	unsigned int saved;
@@ -119,12 +119,13 @@ struct page *unmapped_pages_alloc_ahead(int nid, gfp_t gfp, unsigned int order,
 	if (nid == NUMA_NO_NODE)
 		nid = numa_mem_id();
 	saved = scope_enter(gfp);
-	err = allocator_alloc_ahead(&unmapped_allocator, nid, order, core_flags(gfp),
-				    want, &pfn);
+	err = allocator_alloc_nodes(&unmapped_allocator, nid,
+				    nodes ? nodes_addr(*nodes) : NULL, order,
+				    core_flags(gfp), want, &pfn);
 	scope_leave(gfp, saved);
 	return handed_out(err, pfn, gfp, order, nid);
 }
-EXPORT_SYMBOL_GPL(unmapped_pages_alloc_ahead);
+EXPORT_SYMBOL_GPL(unmapped_pages_alloc_nodes);
 
 unsigned long unmapped_pages_alloc_bulk(int nid, gfp_t gfp, unsigned long nr,
 					struct page **pages)

@@ -85,13 +85,23 @@ static vm_fault_t map_pages(struct vm_fault *vmf)
 	return VM_FAULT_NOPAGE;
 }
 
+/* It stays while the fault has the mapping locked. */
+static const struct mempolicy *policy_of(const struct vm_area_struct *vma)
+{
+#ifdef CONFIG_NUMA
+	return vma->vm_policy;
+#else
+	return NULL;
+#endif
+}
+
 static vm_fault_t fault(struct vm_fault *vmf)
 {
 	struct object *obj = vmf->vma->vm_file->private_data;
 	struct page *page;
 	bool block;
 
-	page = object_page(obj, vmf->pgoff, &block);
+	page = object_page(obj, vmf->pgoff, policy_of(vmf->vma), &block);
 	/* Not VM_FAULT_OOM: that would call the OOM killer for one file's sake. */
 	if (IS_ERR_OR_NULL(page))
 		return VM_FAULT_SIGBUS;

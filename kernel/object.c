@@ -19,6 +19,7 @@
 #include <linux/slab.h>
 #include <linux/unmapped.h>
 
+#include "nodes.h"
 #include "object.h"
 
 #define BLOCK_ORDER (PMD_SHIFT - PAGE_SHIFT)
@@ -116,22 +117,26 @@ static bool is_empty(struct xarray *pages, unsigned long first, unsigned long nr
  * it, into an array that is the object's own or becomes part of it later.
  */
 static int fill(struct object *obj, struct xarray *to, unsigned long index,
-		unsigned long nr, unsigned long want)
+		unsigned long nr, unsigned long want, const struct mempolicy *policy)
 {
 	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN | obj->gfp;
 	unsigned long first = round_down(index, BLOCK_PAGES);
 	unsigned int order = BLOCK_ORDER;
 	struct page *page = NULL;
+	struct nodes nodes;
 	int err;
 
+	nodes_of_task(&nodes, obj->node, policy, index);
 	if (first + BLOCK_PAGES <= nr && is_empty(&obj->pages, first, BLOCK_PAGES) &&
 	    is_empty(to, first, BLOCK_PAGES))
-		page = unmapped_pages_alloc_ahead(obj->node, gfp | __GFP_NORETRY, order,
+		page = unmapped_pages_alloc_nodes(nodes.first, &nodes.allowed,
+						  gfp | __GFP_NORETRY, order,
 						  max(want, BLOCK_PAGES));
 	if (!page) {
 		first = index;
 		order = 0;
-		page = unmapped_pages_alloc_ahead(obj->node, gfp, order, want);
+		page = unmapped_pages_alloc_nodes(nodes.first, &nodes.allowed, gfp, order,
+						  want);
 	}
 	if (!page)
 		return -ENOMEM;
@@ -153,7 +158,8 @@ static unsigned long behind(unsigned long index, bool block)
  * Who goes on where the last touch ended, or begins with the start of the
  * object, is taken to go through all of it.
  */
-struct page *object_page(struct object *obj, unsigned long index, bool *block)
+struct page *object_page(struct object *obj, unsigned long index,
+			 const struct mempolicy *policy, bool *block)
 {
 	unsigned long want, nr = READ_ONCE(obj->nr);
 	struct page *page;
@@ -166,7 +172,7 @@ struct page *object_page(struct object *obj, unsigned long index, bool *block)
 		return page;
 	want = index == READ_ONCE(obj->next) ? min(nr - index, AHEAD) : 1;
 	do {
-		err = fill(obj, &obj->pages, index, nr, want);
+		err = fill(obj, &obj->pages, index, nr, want, policy);
 		if (err && err != -EEXIST)
 			return ERR_PTR(err);
 		page = object_lookup(obj, index, block);
@@ -191,7 +197,7 @@ static int gather(struct object *obj, struct xarray *fresh, unsigned long index,
 		}
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		err = fill(obj, fresh, index, nr, end - index);
+		err = fill(obj, fresh, index, nr, end - index, NULL);
 		if (err)
 			return err;
 		cond_resched();

@@ -24,6 +24,8 @@
  * @gfp:	__GFP_THISNODE or 0
  * @holder:	who made it, and how many pages it has
  */
+struct mempolicy;
+
 struct object {
 	struct xarray pages;
 	unsigned long next;
@@ -56,6 +58,7 @@ int object_extend(struct object *obj, unsigned long first, unsigned long end);
 
 /**
  * object_page - the page at an offset, allocated and zeroed at first touch
+ * @policy:	of the mapping it is touched through; NULL for the task's
  * @block:	receives whether it is one of a whole block
  *
  * An aligned part of 2 MiB within the object is a block, or it is pages, and
@@ -63,7 +66,8 @@ int object_extend(struct object *obj, unsigned long first, unsigned long end);
  *
  * Return: the page; NULL past the end; ERR_PTR(-ENOMEM).  May sleep.
  */
-struct page *object_page(struct object *obj, unsigned long index, bool *block);
+struct page *object_page(struct object *obj, unsigned long index,
+			 const struct mempolicy *policy, bool *block);
 
 /* The same if it is there already, else NULL.  Any context. */
 struct page *object_lookup(struct object *obj, unsigned long index, bool *block);

@@ -15,6 +15,7 @@
 
 #include <linux/gfp.h>
 #include <linux/mm_types.h>
+#include <linux/nodemask.h>
 #include <linux/numa.h>
 #include <linux/pgtable.h>
 
@@ -52,14 +53,16 @@ struct page *unmapped_pages_alloc_node(int nid, gfp_t gfp, unsigned int order);
 struct page *unmapped_pages_alloc(gfp_t gfp, unsigned int order);
 
 /**
- * unmapped_pages_alloc_ahead - the same, for one who will soon ask for more
- * @want:	pages that will be asked for, these included
+ * unmapped_pages_alloc_nodes - the same, from some nodes, for one who asks for more
+ * @nodes:	nodes that will do; NULL is all.  @nid comes first if it is one of
+ *		them, then the others by their distance from it.
+ * @want:	pages that will be asked for, these included: at least 1 << @order
  *
  * What the cache lacks of them is taken from the system together, with one
  * flush for up to 32 blocks.  It stays in the cache, and whoever asks gets it.
  */
-struct page *unmapped_pages_alloc_ahead(int nid, gfp_t gfp, unsigned int order,
-					unsigned long want);
+struct page *unmapped_pages_alloc_nodes(int nid, const nodemask_t *nodes, gfp_t gfp,
+					unsigned int order, unsigned long want);
 
 /**
  * unmapped_pages_alloc_bulk - allocate @nr single unmapped pages

@@ -311,6 +311,40 @@ static void this_node_and_no_other(void **state)
 	finish();
 }
 
+static void some_nodes_nearest_first(void **state)
+{
+	const struct machine_config config = {
+		.nr_nodes = 4,
+		.nr_cpus = 1,
+		.node_pages = 4 * BLOCK_PAGES,
+	};
+	const unsigned long allowed = 1UL << 1 | 1UL << 3;
+	unsigned long pfn, taken[8];
+	unsigned int i;
+
+	(void)state;
+	start(&config);
+	/* Node 2, which comes first, is not one of them. */
+	for (i = 0; i < ARRAY_SIZE(taken); i++) {
+		assert_int_equal(allocator_alloc_nodes(&m.allocator, 2, &allowed,
+						       BLOCK_ORDER, UM_ZERO, BLOCK_PAGES,
+						       &taken[i]),
+				 0);
+		assert_int_equal(machine_node(&m, taken[i]), i < 4 ? 3 : 1);
+	}
+	assert_int_equal(allocator_alloc_nodes(&m.allocator, 2, &allowed, 0, UM_ZERO, 1,
+					       &pfn),
+			 -ENOMEM);
+	/* No other than node 0, which is not one of them either. */
+	assert_int_equal(allocator_alloc_nodes(&m.allocator, 0, &allowed, 0,
+					       UM_ZERO | UM_THISNODE, 1, &pfn),
+			 -ENOMEM);
+	for (i = 0; i < ARRAY_SIZE(taken); i++)
+		assert_int_equal(allocator_free(&m.allocator, taken[i], BLOCK_ORDER), 0);
+	assert_sound();
+	finish();
+}
+
 /* A node that had nothing costs a round of reclaim each time it is asked. */
 static void an_empty_node_is_not_asked_each_time(void **state)
 {
@@ -476,6 +510,7 @@ int main(void)
 		cmocka_unit_test(all_that_is_cached_is_absent),
 		cmocka_unit_test(the_nearest_node_serves_next),
 		cmocka_unit_test(this_node_and_no_other),
+		cmocka_unit_test(some_nodes_nearest_first),
 		cmocka_unit_test(an_empty_node_is_not_asked_each_time),
 		cmocka_unit_test(who_only_tries_does_not_ask_again),
 		cmocka_unit_test(unmap_fails),

@@ -73,12 +73,17 @@
 /* The largest object: 16 TiB, in bytes. */
 #define UNMAPPED_MAX_BYTES (1ULL << 44)
 
-/* No preference: the node of the CPU that touches the page first. */
+/*
+ * No preference: what mbind(2) says of the mapping through which the page is first
+ * touched, else set_mempolicy(2) of the task that touches it, else the node of
+ * its CPU.
+ */
 #define UNMAPPED_ANY_NODE (-1)
 
 /*
  * Take pages from @node only: a touch that finds none there raises SIGBUS.
- * Without it other nodes serve when @node has no memory.
+ * Without it other nodes serve when @node has no memory.  Nodes that the cpuset of
+ * the task forbids serve in neither case.
  */
 #define UNMAPPED_CREATE_THISNODE (1U << 0)
 
