@@ -117,7 +117,7 @@ demo:
 	@scripts/demo $(KERNELS)
 
 bench:
-	@scripts/deps build module vm bench
+	@scripts/deps build module vm bench $(if $(filter-out 6.1,$(KERNELS)),kernels)
 	@rm -f $(BUILD)/bench.json
 	@$(MAKE) -s bench-core
 	@$(MAKE) -s bench-kernel
@@ -125,7 +125,7 @@ bench:
 
 bench-kernel: module
 	@mkdir -p $(BUILD)/bench
-	@bench/kernel $(BUILD)/bench/kernel.json
+	@bench/kernel $(BUILD)/bench/kernel.json $(KERNELS)
 	@bench/merge $(BUILD)/bench.json $(BUILD)/bench/kernel.json
 
 clean:

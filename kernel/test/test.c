@@ -15,18 +15,13 @@
  *	spoil	write: a pfn; somebody else changes the direct-map entry of a block at
  *		it or above, which is free then; when that is given back it ends in
  *		quarantine, with a warning
- *	bench	read: cost of allocation beside the page allocator's, as lines of
- *		"case order threads nanoseconds peer_nanoseconds [peer]"; with
- *		-icount shift=0 a nanosecond is an instruction
- * and those of vmap.c.
+ * and those of vmap.c and bench.c.
  */
 #include <linux/debugfs.h>
 #include <linux/delay.h>
 #include <linux/irq_work.h>
-#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/random.h>
 #include <linux/seq_file.h>
 #include <linux/smp.h>
 #include <linux/vmalloc.h>
@@ -187,7 +182,7 @@ static void test_bulk(struct seq_file *m)
  */
 static void test_dirty(struct seq_file *m)
 {
-	const unsigned long max = 1UL << 17;
+	const unsigned long max = totalram_pages();
 	struct page **pages = kvcalloc(max, sizeof(*pages), GFP_KERNEL);
 	struct page *dirty = unmapped_pages_alloc(GFP_KERNEL, 9);
 	unsigned long nr, i, leaks = 0, found = 0, first = 0;
@@ -205,7 +200,8 @@ static void test_dirty(struct seq_file *m)
 		leaks += !holds(pages[i], 0, 0);
 		found += page_to_pfn(pages[i]) - first < 512;
 	}
-	ok(m, found == 512, "all pages it had are used again (%lu)", found);
+	ok(m, found == 512, "all pages it had are used again (%lu; %lu in all)", found,
+	   nr);
 	ok(m, !leaks, "what it left is never seen by one who asks for zero");
 	while (nr--)
 		unmapped_pages_free(pages[nr], 0);
@@ -217,7 +213,7 @@ out:
 /* What one who may not wait did not get is there a moment later. */
 static void test_ahead(struct seq_file *m)
 {
-	const unsigned long max = 1UL << 17;
+	const unsigned long max = totalram_pages();
 	struct page **pages = kvcalloc(max, sizeof(*pages), GFP_KERNEL);
 	struct page *page = NULL;
 	unsigned long nr, i;
@@ -593,13 +589,16 @@ static int hold_set(void *unused, u64 nr)
 		held = kvcalloc(max, sizeof(*held), GFP_KERNEL);
 	if (!held)
 		return -ENOMEM;
-	while (nr_held > nr)
+	while (nr_held > nr) {
 		unmapped_pages_free(held[--nr_held], 9);
+		cond_resched();
+	}
 	while (nr_held < nr) {
 		held[nr_held] = unmapped_pages_alloc(ZEROED, 9);
 		if (!held[nr_held])
 			return -ENOMEM;
 		nr_held++;
+		cond_resched();
 	}
 	return 0;
 }
@@ -648,97 +647,6 @@ static int spoil_set(void *unused, u64 pfn)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(spoil_fops, NULL, spoil_set, "%llu\n");
 
-/* --- bench ---------------------------------------------------------------- */
-
-struct api {
-	struct page *(*alloc)(gfp_t gfp, unsigned int order);
-	void (*free)(struct page *page, unsigned int order);
-};
-
-static struct page *peer_alloc(gfp_t gfp, unsigned int order)
-{
-	return alloc_pages(gfp, order);
-}
-
-static const struct api ours = { unmapped_pages_alloc, unmapped_pages_free };
-static const struct api peer = { peer_alloc, __free_pages };
-
-#define PAIRS 2000U
-
-static u64 at_once(const struct api *api, gfp_t gfp, unsigned int order)
-{
-	unsigned int i;
-	u64 start = 0;
-
-	for (i = 0; i < PAIRS + 100; i++) {
-		if (i == 100)
-			start = ktime_get_ns(); /* warm by now */
-		api->free(api->alloc(gfp, order), order);
-	}
-	return (ktime_get_ns() - start) / PAIRS;
-}
-
-/* All of it allocated, then all freed; shuffled: in random order. */
-static void bulk(const struct api *api, gfp_t gfp, unsigned int order, bool shuffled,
-		 struct page **pages, unsigned long nr, u64 *alloc_ns, u64 *free_ns)
-{
-	unsigned long i, j;
-	u64 start;
-
-	start = ktime_get_ns();
-	for (i = 0; i < nr; i++)
-		pages[i] = api->alloc(gfp, order);
-	*alloc_ns = (ktime_get_ns() - start) / nr;
-	for (i = nr - 1; shuffled && i; i--) {
-		j = get_random_u32_below(i + 1);
-		swap(pages[i], pages[j]);
-	}
-	start = ktime_get_ns();
-	for (i = 0; i < nr; i++)
-		api->free(pages[i], order);
-	*free_ns = (ktime_get_ns() - start) / nr;
-}
-
-static void bench_one(struct seq_file *m, const char *suffix, gfp_t gfp,
-		      unsigned int order, struct page **pages, unsigned long nr)
-{
-	u64 a[2], f[2];
-	int shuffled;
-
-	seq_printf(m, "at-once%s %u 1 %llu %llu\n", suffix, order,
-		   at_once(&ours, gfp, order), at_once(&peer, gfp, order));
-	for (shuffled = 0; shuffled < 2; shuffled++) {
-		/* The first round takes the blocks; that is not what is asked. */
-		bulk(&ours, gfp, order, shuffled, pages, nr, &a[0], &f[0]);
-		bulk(&ours, gfp, order, shuffled, pages, nr, &a[0], &f[0]);
-		bulk(&peer, gfp, order, shuffled, pages, nr, &a[1], &f[1]);
-		bulk(&peer, gfp, order, shuffled, pages, nr, &a[1], &f[1]);
-		seq_printf(m, "%s-alloc%s %u 1 %llu %llu\n", shuffled ? "random" : "bulk",
-			   suffix, order, a[0], a[1]);
-		seq_printf(m, "%s-free%s %u 1 %llu %llu\n", shuffled ? "random" : "bulk",
-			   suffix, order, f[0], f[1]);
-	}
-}
-
-static int bench_show(struct seq_file *m, void *v)
-{
-	static const unsigned int orders[] = { 0, 3, 6, 9 };
-	const unsigned long total = 16384; /* pages at a time, 64 MiB */
-	struct page **pages = kvcalloc(total, sizeof(*pages), GFP_KERNEL);
-	unsigned int i;
-
-	if (!pages)
-		return -ENOMEM;
-	for (i = 0; i < ARRAY_SIZE(orders); i++) {
-		bench_one(m, "-zeroed", ZEROED, orders[i], pages, total >> orders[i]);
-		bench_one(m, "", GFP_KERNEL, orders[i], pages, total >> orders[i]);
-	}
-	kvfree(pages);
-	vmap_bench(m);
-	return 0;
-}
-DEFINE_SHOW_ATTRIBUTE(bench);
-
 static int __init test_init(void)
 {
 	dir = debugfs_create_dir("unmapped_test", NULL);
@@ -750,7 +658,7 @@ static int __init test_init(void)
 	debugfs_create_file("misuse", 0400, dir, NULL, &misuse_fops);
 	debugfs_create_file_unsafe("hold", 0600, dir, NULL, &hold_fops);
 	debugfs_create_file_unsafe("spoil", 0200, dir, NULL, &spoil_fops);
-	debugfs_create_file("bench", 0400, dir, NULL, &bench_fops);
+	bench_init(dir);
 	vmap_test_init(dir);
 	return 0;
 }

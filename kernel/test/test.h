@@ -31,4 +31,6 @@ void vmap_test_init(struct dentry *dir);
 void vmap_test_exit(void);
 void vmap_bench(struct seq_file *m);
 
+void bench_init(struct dentry *dir);
+
 #endif /* UNMAPPED_TEST_H */

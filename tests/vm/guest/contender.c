@@ -4,7 +4,7 @@
  * direct map.
  *
  *	contender memfd_secret|unmapped [flushes]
- *	contender rows
+ *	contender rows RELEASE
  *
  * 64 objects of 4 MiB are made and touched page by page, the attacker looks
  * for what was written to them, they are freed, and what is cached is given
@@ -29,7 +29,9 @@
  *
  * Rows.  For the bench, one object of 64 MiB of each kind, without the clearing:
  * "row case order threads ours peer's peer", in instructions per page.  Order 9 is
- * mapped by 2 MiB entries, 0 by 4 KiB ones.
+ * mapped by 2 MiB entries, 0 by 4 KiB ones.  Before that, whatever the cache holds
+ * is given back to the system, and what that costs for each block is compared
+ * with RELEASE, which is what __free_pages() of one takes.
  */
 #define _GNU_SOURCE
 #include "guest.h"
@@ -233,7 +235,18 @@ static void one_object(int fd, int flags, uint64_t *touched, uint64_t *freed)
 	*freed = tsc() - start;
 }
 
-static void rows(void)
+static void release_row(const char *peer)
+{
+	long blocks = um_stat("pages_owned") / (long)(BLOCK / PAGE);
+	uint64_t start = tsc();
+
+	if (blocks < 1 || um_shrink() || um_stat("pages_owned"))
+		fail("the cache holds nothing to release, or keeps it");
+	printf("row release-block 9 1 %.0f %s __free_pages\n",
+	       (double)(tsc() - start) / (double)blocks, peer);
+}
+
+static void rows(const char *release)
 {
 	static const struct {
 		const char *name;
@@ -250,6 +263,7 @@ static void rows(void)
 	size_t i;
 
 	calibrate();
+	release_row(release);
 	clear = clear_cost();
 	/* Once for what is done only once. */
 	one_object(secretmem_open(ROW_BYTES), 0, &peer_touched, &peer_freed);
@@ -290,7 +304,7 @@ int main(int argc, char **argv)
 	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
 		fail("setrlimit");
 	if (!strcmp(argv[1], "rows")) {
-		rows();
+		rows(argc > 2 ? argv[2] : "0");
 		return 0;
 	}
 	if (counting) {

@@ -117,6 +117,15 @@ static void cpuset(void)
 		die("cgroup.procs");
 }
 
+static size_t node_bytes(int node)
+{
+	char path[64], key[32];
+
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/meminfo", node);
+	snprintf(key, sizeof(key), "Node %d MemTotal", node);
+	return (size_t)file_value(path, key) * 1024;
+}
+
 int main(void)
 {
 	const long kb = BYTES / 1024, tolerance = 24 * 1024;
@@ -159,7 +168,7 @@ int main(void)
 
 	/* More than the node has: elsewhere, or not at all. */
 	for (flags = 0; flags < 2; flags++) {
-		size_t n = (before[1] / 1024 + 16) * MIB, at;
+		size_t n = node_bytes(1) + 16 * MIB, at;
 
 		fd = um_create(n, flags ? UNMAPPED_CREATE_THISNODE : 0, 1);
 		p = fd < 0 ? NULL : map_shared(fd, n);

@@ -203,7 +203,7 @@ int main(int argc, char **argv)
 
 	direct_map_read(&start);
 	direct_map_note("start", &start);
-	ok(start.kb1g >= (long)(3 * GIB / 1024), "control: there are 1 GiB entries");
+	ok(start.kb1g >= (long)(2 * GIB / 1024), "control: there are 1 GiB entries");
 	if (!strcmp(what, "secrets"))
 		secrets();
 	else if (!strcmp(what, "memfd"))

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What allocation costs, beside the page allocator's of the same boot.
+ *
+ *	bench	read: from a cache that has what is asked for, and vmap.c's
+ *	bench_cold	read: 1 GiB of single pages at once, from an empty cache, which
+ *		has it afterwards; its last line is "free_pages" and what
+ *		__free_pages() of 2 MiB takes
+ *
+ * Lines of "case order threads nanoseconds peer_nanoseconds [peer]"; with
+ * -icount shift=0 a nanosecond is an instruction.
+ */
+#include <linux/debugfs.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/random.h>
+#include <linux/seq_file.h>
+#include <linux/unmapped.h>
+#include <linux/vmalloc.h>
+
+#include "test.h"
+
+struct api {
+	struct page *(*alloc)(gfp_t gfp, unsigned int order);
+	void (*free)(struct page *page, unsigned int order);
+};
+
+static struct page *peer_alloc(gfp_t gfp, unsigned int order)
+{
+	return alloc_pages(gfp, order);
+}
+
+static const struct api ours = { unmapped_pages_alloc, unmapped_pages_free };
+static const struct api peer = { peer_alloc, __free_pages };
+
+#define PAIRS 2000U
+
+static u64 at_once(const struct api *api, gfp_t gfp, unsigned int order)
+{
+	unsigned int i;
+	u64 start = 0;
+
+	for (i = 0; i < PAIRS + 100; i++) {
+		if (i == 100)
+			start = ktime_get_ns(); /* warm by now */
+		api->free(api->alloc(gfp, order), order);
+	}
+	return (ktime_get_ns() - start) / PAIRS;
+}
+
+/* All of it allocated, then all freed; shuffled: in random order. */
+static void bulk(const struct api *api, gfp_t gfp, unsigned int order, bool shuffled,
+		 struct page **pages, unsigned long nr, u64 *alloc_ns, u64 *free_ns)
+{
+	unsigned long i, j;
+	u64 start;
+
+	start = ktime_get_ns();
+	for (i = 0; i < nr; i++)
+		pages[i] = api->alloc(gfp, order);
+	*alloc_ns = (ktime_get_ns() - start) / nr;
+	for (i = nr - 1; shuffled && i; i--) {
+		j = get_random_u32_below(i + 1);
+		swap(pages[i], pages[j]);
+	}
+	start = ktime_get_ns();
+	for (i = 0; i < nr; i++)
+		api->free(pages[i], order);
+	*free_ns = (ktime_get_ns() - start) / nr;
+}
+
+static void bench_one(struct seq_file *m, const char *suffix, gfp_t gfp,
+		      unsigned int order, struct page **pages, unsigned long nr)
+{
+	u64 a[2], f[2];
+	int shuffled;
+
+	seq_printf(m, "at-once%s %u 1 %llu %llu\n", suffix, order,
+		   at_once(&ours, gfp, order), at_once(&peer, gfp, order));
+	for (shuffled = 0; shuffled < 2; shuffled++) {
+		/* The first round takes the blocks; that is not what is asked. */
+		bulk(&ours, gfp, order, shuffled, pages, nr, &a[0], &f[0]);
+		bulk(&ours, gfp, order, shuffled, pages, nr, &a[0], &f[0]);
+		bulk(&peer, gfp, order, shuffled, pages, nr, &a[1], &f[1]);
+		bulk(&peer, gfp, order, shuffled, pages, nr, &a[1], &f[1]);
+		seq_printf(m, "%s-alloc%s %u 1 %llu %llu\n", shuffled ? "random" : "bulk",
+			   suffix, order, a[0], a[1]);
+		seq_printf(m, "%s-free%s %u 1 %llu %llu\n", shuffled ? "random" : "bulk",
+			   suffix, order, f[0], f[1]);
+	}
+}
+
+static int bench_show(struct seq_file *m, void *v)
+{
+	static const unsigned int orders[] = { 0, 3, 6, 9 };
+	const unsigned long total = 16384; /* pages at a time, 64 MiB */
+	struct page **pages = kvcalloc(total, sizeof(*pages), GFP_KERNEL);
+	unsigned int i;
+
+	if (!pages)
+		return -ENOMEM;
+	for (i = 0; i < ARRAY_SIZE(orders); i++) {
+		bench_one(m, "-zeroed", ZEROED, orders[i], pages, total >> orders[i]);
+		bench_one(m, "", GFP_KERNEL, orders[i], pages, total >> orders[i]);
+	}
+	kvfree(pages);
+	vmap_bench(m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(bench);
+
+/* --- from an empty cache --------------------------------------------------- */
+
+#define GIB_PAGES (1UL << 18)
+#define BLOCKS	  (GIB_PAGES / 512)
+
+static u64 bulk_of_gib(struct page **pages, unsigned long *got)
+{
+	u64 start = ktime_get_ns();
+
+	*got = unmapped_pages_alloc_bulk(NUMA_NO_NODE, ZEROED, GIB_PAGES, pages);
+	return ktime_get_ns() - start;
+}
+
+static int bench_cold_show(struct seq_file *m, void *v)
+{
+	struct page **pages = kvcalloc(GIB_PAGES, sizeof(*pages), GFP_KERNEL);
+	unsigned long got, i;
+	u64 cold, warm, alloc[2], free;
+	int err = 0;
+
+	if (!pages)
+		return -ENOMEM;
+	bulk(&peer, ZEROED, 0, false, pages, GIB_PAGES, &alloc[0], &free);
+	bulk(&peer, ZEROED, 9, false, pages, BLOCKS, &alloc[1], &free);
+	cold = bulk_of_gib(pages, &got);
+	for (i = 0; i < got; i++)
+		unmapped_pages_free(pages[i], 0);
+	if (got < GIB_PAGES) {
+		err = -ENOMEM;
+		goto out;
+	}
+	warm = bulk_of_gib(pages, &got);
+	for (i = 0; i < got; i++)
+		unmapped_pages_free(pages[i], 0);
+	seq_printf(m, "bulk-1g-cold-zeroed 0 1 %llu %llu alloc_page\n", cold / GIB_PAGES,
+		   alloc[0]);
+	seq_printf(m, "bulk-1g-warm-zeroed 0 1 %llu %llu alloc_page\n", warm / GIB_PAGES,
+		   alloc[0]);
+	seq_printf(m, "refill-block-zeroed 9 1 %llu %llu alloc_pages\n",
+		   (cold - min(cold, warm)) / BLOCKS, alloc[1]);
+	seq_printf(m, "free_pages %llu\n", free);
+out:
+	kvfree(pages);
+	return err;
+}
+DEFINE_SHOW_ATTRIBUTE(bench_cold);
+
+void bench_init(struct dentry *dir)
+{
+	debugfs_create_file("bench", 0400, dir, NULL, &bench_fops);
+	debugfs_create_file("bench_cold", 0400, dir, NULL, &bench_cold_fops);
+}
