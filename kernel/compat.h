@@ -14,6 +14,7 @@
 #include <linux/shrinker.h>
 #include <linux/slab.h>
 #include <linux/static_call.h>
+#include <linux/syscore_ops.h>
 #include <linux/vmstat.h>
 #include <asm/ibt.h>
 #include <asm/pgtable_types.h>
@@ -61,6 +62,29 @@ static inline vm_fault_t compat_insert_pfn_pmd(struct vm_fault *vmf, unsigned lo
 	return vmf_insert_pfn_pmd(vmf, __pfn_to_pfn_t(pfn, PFN_DEV | PFN_MAP), write);
 #endif
 }
+
+/* What a fault handler lets go of before it waits and returns VM_FAULT_RETRY. */
+#ifndef HAVE_RELEASE_FAULT_LOCK
+static inline void release_fault_lock(struct vm_fault *vmf)
+{
+	mmap_read_unlock(vmf->vma->vm_mm);
+}
+#endif
+
+/* A function to be asked last before a suspend, with interrupts off, on one CPU. */
+#ifdef HAVE_SYSCORE
+#define COMPAT_SYSCORE(name, fn) \
+	static int name##_suspend(void *unused) \
+	{ \
+		return fn(); \
+	} \
+	static const struct syscore_ops name##_ops = { .suspend = name##_suspend }; \
+	static struct syscore name = { .ops = &name##_ops }
+#else
+#define COMPAT_SYSCORE(name, fn) static struct syscore_ops name = { .suspend = fn }
+#define register_syscore(s)	 register_syscore_ops(s)
+#define unregister_syscore(s)	 unregister_syscore_ops(s)
+#endif
 
 /* Shrinkers are allocated by the kernel, so that readers can outlive them. */
 #ifndef HAVE_SHRINKER_ALLOC

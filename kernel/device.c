@@ -31,6 +31,7 @@
 #include "compat.h"
 #include "device.h"
 #include "object.h"
+#include "pm.h"
 
 /* --- faults ---------------------------------------------------------------- */
 
@@ -95,7 +96,7 @@ static const struct mempolicy *policy_of(const struct vm_area_struct *vma)
 #endif
 }
 
-static vm_fault_t fault(struct vm_fault *vmf)
+static vm_fault_t map(struct vm_fault *vmf)
 {
 	struct object *obj = vmf->vma->vm_file->private_data;
 	struct page *page;
@@ -109,6 +110,17 @@ static vm_fault_t fault(struct vm_fault *vmf)
 		return compat_insert_pfn_pmd(vmf,
 					     page_to_pfn(page) & ~(PTRS_PER_PTE - 1UL));
 	return map_pages(vmf);
+}
+
+static vm_fault_t fault(struct vm_fault *vmf)
+{
+	vm_fault_t ret;
+
+	if (!pm_enter())
+		return pm_wait_fault(vmf);
+	ret = map(vmf);
+	pm_leave();
+	return ret;
 }
 
 static const struct vm_operations_struct vm_ops = {
@@ -216,10 +228,47 @@ static int release(struct inode *inode, struct file *file)
 	return 0;
 }
 
+static int status(struct object *obj, void __user *arg)
+{
+	struct unmapped_status s = {
+		.argsz = sizeof(s),
+		.flags = (obj->gfp & __GFP_THISNODE ? UNMAPPED_CREATE_THISNODE : 0) |
+			 (obj->nohuge ? UNMAPPED_CREATE_NOHUGE : 0) |
+			 (obj->wipe ? UNMAPPED_CREATE_WIPE_ON_HIBERNATE : 0),
+		.bytes = (u64)READ_ONCE(obj->nr) << PAGE_SHIFT,
+		.held = (u64)atomic_long_read(&obj->holder.pages) << PAGE_SHIFT,
+		.wipes = READ_ONCE(obj->wipes),
+	};
+	u32 argsz;
+
+	if (get_user(argsz, (u32 __user *)arg))
+		return -EFAULT;
+	if (argsz < sizeof(s))
+		return -EINVAL;
+	if (argsz > PAGE_SIZE)
+		return -E2BIG;
+	if (copy_to_user(arg, &s, sizeof(s)) ||
+	    clear_user(arg + sizeof(s), argsz - sizeof(s)))
+		return -EFAULT;
+	return 0;
+}
+
+static long object_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	switch (cmd) {
+	case UNMAPPED_IOC_STATUS:
+		return status(file->private_data, (void __user *)arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
 /* Of an object made by UNMAPPED_IOC_CREATE. */
 static const struct file_operations object_fops = {
 	.owner = THIS_MODULE,
 	.mmap = mmap,
+	.unlocked_ioctl = object_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 	.get_unmapped_area = area,
 	.release = release,
 	.llseek = noop_llseek,
@@ -228,6 +277,34 @@ static const struct file_operations object_fops = {
 static bool node_exists(int node)
 {
 	return node >= 0 && node < MAX_NUMNODES && node_state(node, N_MEMORY);
+}
+
+#define KNOWN_FLAGS \
+	(UNMAPPED_CREATE_THISNODE | UNMAPPED_CREATE_NOHUGE | \
+	 UNMAPPED_CREATE_WIPE_ON_HIBERNATE)
+
+static void attach(struct file *file, struct object *obj)
+{
+	file->private_data = obj;
+	file->f_mapping = obj->inode->i_mapping;
+}
+
+/* Return: a new descriptor, or a negative errno; then the object is still there. */
+static int install(struct object *obj)
+{
+	int fd = get_unused_fd_flags(O_CLOEXEC);
+	struct file *file;
+
+	if (fd < 0)
+		return fd;
+	file = anon_inode_getfile("[unmapped]", &object_fops, obj, O_RDWR);
+	if (IS_ERR(file)) {
+		put_unused_fd(fd);
+		return PTR_ERR(file);
+	}
+	attach(file, obj);
+	fd_install(fd, file);
+	return fd;
 }
 
 static int create(void __user *arg)
@@ -244,7 +321,7 @@ static int create(void __user *arg)
 	err = copy_struct_from_user(&c, sizeof(c), arg, argsz);
 	if (err)
 		return err;
-	if (c.flags & ~(UNMAPPED_CREATE_THISNODE | UNMAPPED_CREATE_NOHUGE))
+	if (c.flags & ~KNOWN_FLAGS)
 		return -EOPNOTSUPP;
 	if (c.reserved)
 		return -EBADMSG;
@@ -260,10 +337,11 @@ static int create(void __user *arg)
 	if (!obj)
 		return -ENOMEM;
 	obj->nohuge = c.flags & UNMAPPED_CREATE_NOHUGE;
+	obj->wipe = c.flags & UNMAPPED_CREATE_WIPE_ON_HIBERNATE;
 	err = object_extend(obj, c.bytes >> PAGE_SHIFT, c.bytes >> PAGE_SHIFT);
 	if (err)
 		goto fail;
-	fd = anon_inode_getfd("[unmapped]", &object_fops, obj, O_RDWR | O_CLOEXEC);
+	fd = install(obj);
 	if (fd >= 0)
 		return fd;
 	err = fd;
@@ -278,7 +356,7 @@ static long ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case UNMAPPED_IOC_CREATE:
 		return create((void __user *)arg);
 	default:
-		return -ENOTTY;
+		return object_ioctl(file, cmd, arg);
 	}
 }
 
@@ -289,7 +367,7 @@ static int open(struct inode *inode, struct file *file)
 	if (!obj)
 		return -ENOMEM;
 	obj->grows = true;
-	file->private_data = obj;
+	attach(file, obj);
 	return 0;
 }
 
@@ -337,8 +415,13 @@ int unmapped_device_set_mode(umode_t mode)
 
 int unmapped_device_init(void)
 {
-	int err = misc_register(&device);
+	int err = objects_init();
 
+	if (err)
+		return err;
+	err = misc_register(&device);
+	if (err)
+		objects_exit();
 	registered = !err;
 	return err;
 }
@@ -347,4 +430,5 @@ void unmapped_device_exit(void)
 {
 	if (registered)
 		misc_deregister(&device);
+	objects_exit();
 }

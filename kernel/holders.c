@@ -4,8 +4,10 @@
  * is allocated and is no object's is some kernel caller's, and known only in sum.
  *
  * Flags: g made by open(2), and grows; t takes pages of one node only; n maps
- * no 2 MiB entries.
+ * no 2 MiB entries; w is wiped for hibernation.
  */
+#define pr_fmt(fmt) "unmapped: " fmt
+
 #include <linux/cred.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -51,19 +53,76 @@ static unsigned long kernel_pages(void)
 	return pages;
 }
 
+/* --- hibernation ----------------------------------------------------------- */
+
+/* How many are named before the rest is summed up. */
+#define MAX_NAMED 20U
+
+static bool survives(struct holder *h)
+{
+	return !object_of(h)->wipe && atomic_long_read(&h->pages);
+}
+
+bool holders_must_survive(void)
+{
+	unsigned long pages, kernel, more = 0;
+	unsigned int named = 0;
+	struct holder *h;
+
+	mutex_lock(&lock);
+	kernel = kernel_pages();
+	pages = kernel;
+	list_for_each_entry(h, &holders, list)
+		if (survives(h))
+			pages += (unsigned long)atomic_long_read(&h->pages);
+	if (pages)
+		pr_err("hibernation refused: %lu pages of unmapped memory are in use, by\n",
+		       pages);
+	list_for_each_entry(h, &holders, list) {
+		if (!survives(h))
+			continue;
+		if (named++ < MAX_NAMED)
+			pr_err("  %s, pid %d, uid %u: %ld pages\n", h->comm, h->pid,
+			       from_kuid_munged(&init_user_ns, object_of(h)->user->uid),
+			       atomic_long_read(&h->pages));
+		else
+			more += (unsigned long)atomic_long_read(&h->pages);
+	}
+	if (more)
+		pr_err("  %u other objects: %lu pages\n", named - MAX_NAMED, more);
+	if (kernel)
+		pr_err("  the kernel: %lu pages\n", kernel);
+	mutex_unlock(&lock);
+	return pages;
+}
+
+void holders_wipe(void)
+{
+	struct holder *h;
+
+	mutex_lock(&lock);
+	list_for_each_entry(h, &holders, list)
+		if (object_of(h)->wipe && atomic_long_read(&h->pages))
+			object_wipe(object_of(h));
+	mutex_unlock(&lock);
+}
+
+/* --- debugfs --------------------------------------------------------------- */
+
 /* As ls does: a letter for each flag, or a dash. */
-static void flags_of(const struct object *obj, char text[4])
+static void flags_of(const struct object *obj, char text[5])
 {
 	text[0] = obj->grows ? 'g' : '-';
 	text[1] = obj->gfp & __GFP_THISNODE ? 't' : '-';
 	text[2] = obj->nohuge ? 'n' : '-';
-	text[3] = 0;
+	text[3] = obj->wipe ? 'w' : '-';
+	text[4] = 0;
 }
 
 static void show(struct seq_file *m, struct holder *h)
 {
 	struct object *obj = object_of(h);
-	char flags[4];
+	char flags[5];
 
 	flags_of(obj, flags);
 	seq_printf(m, "%7d %7u %10ld %14llu %-5s ", h->pid,

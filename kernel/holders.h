@@ -28,6 +28,15 @@ void holder_add(struct holder *h);
 /* No more.  May sleep. */
 void holder_del(struct holder *h);
 
+/*
+ * Whether anybody holds what must survive a hibernation: then the log says who.
+ * May sleep.
+ */
+bool holders_must_survive(void);
+
+/* Wipe the objects that need not.  The gate of pm.c is held.  May sleep. */
+void holders_wipe(void);
+
 /* Text of the debugfs file. */
 void holders_show(struct seq_file *m);
 

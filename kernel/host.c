@@ -23,6 +23,7 @@
 #include "direct_map.h"
 #include "host.h"
 #include "map_local.h"
+#include "pm.h"
 #include "policy.h"
 
 struct allocator unmapped_allocator;
@@ -40,10 +41,13 @@ struct allocator unmapped_allocator;
 /*
  * What we hold can't be reclaimed.  If we took the last page that there is, the
  * next to need one would call the OOM killer, which knows nothing of us and
- * would kill somebody else.  So a request fails before that.
+ * would kill somebody else.  So a request fails before that.  For hibernation see
+ * pm.c.
  */
 static bool system_has(unsigned int order)
 {
+	if (pm_closed())
+		return false;
 	return si_mem_available() + get_nr_swap_pages() > (long)(LEAVE + (1UL << order));
 }
 
@@ -219,6 +223,11 @@ static const struct um_host_ops host_ops = {
 unsigned long host_shrink(unsigned long nr)
 {
 	return allocator_shrink(&unmapped_allocator, -1, nr, 0);
+}
+
+unsigned long host_pages_owned(void)
+{
+	return (unsigned long)atomic_long_read(&unmapped_allocator.owned);
 }
 
 unsigned long host_pages_allocated(void)

@@ -18,6 +18,9 @@ unsigned long host_end_pfn(void);
 /* Give back up to @nr free pages of all nodes.  Return: how many.  May sleep. */
 unsigned long host_shrink(unsigned long nr);
 
+/* Pages that are not the system's, or on their way from or to it. */
+unsigned long host_pages_owned(void);
+
 /* Pages that clients hold. */
 unsigned long host_pages_allocated(void);
 

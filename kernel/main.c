@@ -16,6 +16,7 @@
  *	policy		refills ahead, decay of what is idle
  *	sysfs		what can be set
  *	hotplug		CPUs and memory that come and go
+ *	pm		hibernation
  *	object, device	/dev/unmapped
  *	holders		who holds how much
  *	debugfs		what is going on
@@ -24,8 +25,6 @@
 
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/notifier.h>
-#include <linux/suspend.h>
 #include <asm/cpufeature.h>
 
 #include "debugfs.h"
@@ -33,6 +32,7 @@
 #include "host.h"
 #include "hotplug.h"
 #include "map_local.h"
+#include "pm.h"
 #include "policy.h"
 #include "shrinker.h"
 #include "symbols.h"
@@ -52,28 +52,6 @@ static int check_machine(void)
 	}
 	return 0;
 }
-
-/*
- * A hibernation image would hold what is in unmapped memory, on disk.  Nothing
- * of the cache needs to be there, and what is in use must not be.
- */
-static int power_event(struct notifier_block *nb, unsigned long event, void *unused)
-{
-	unsigned long pages;
-
-	if (event != PM_HIBERNATION_PREPARE)
-		return NOTIFY_DONE;
-	host_shrink(ULONG_MAX);
-	pages = host_pages_allocated();
-	if (!pages)
-		return NOTIFY_DONE;
-	pr_err("hibernation refused: %lu pages of unmapped memory are in use\n", pages);
-	return notifier_from_errno(-EBUSY);
-}
-
-static struct notifier_block power_notifier = {
-	.notifier_call = power_event,
-};
 
 static int __init unmapped_init(void)
 {
@@ -103,7 +81,7 @@ static int __init unmapped_init(void)
 	err = unmapped_shrinker_init();
 	if (err)
 		goto err_hotplug;
-	err = register_pm_notifier(&power_notifier);
+	err = unmapped_pm_init();
 	if (err)
 		goto err_shrinker;
 	unmapped_debugfs_init();
@@ -119,7 +97,7 @@ err_device:
 	unmapped_device_exit();
 err_debugfs:
 	unmapped_debugfs_exit();
-	unregister_pm_notifier(&power_notifier);
+	unmapped_pm_exit();
 err_shrinker:
 	unmapped_shrinker_exit();
 err_hotplug:
@@ -138,7 +116,7 @@ static void __exit unmapped_exit(void)
 	unmapped_sysfs_exit();
 	unmapped_device_exit();
 	unmapped_debugfs_exit();
-	unregister_pm_notifier(&power_notifier);
+	unmapped_pm_exit();
 	unmapped_shrinker_exit();
 	unmapped_hotplug_exit();
 	vmap_exit();

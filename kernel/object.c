@@ -8,19 +8,26 @@
  *
  * What an object may come to hold is charged to RLIMIT_MEMLOCK when a size is
  * set or mapped, so that a limit shows as an error there and not as a signal at
- * a touch.  CAP_IPC_LOCK exempts, as for mlock(2).  Pages are never taken out of
- * an object while it lives: mappings need not be told of anything.
+ * a touch.  CAP_IPC_LOCK exempts, as for mlock(2).  Pages are taken out of an
+ * object that lives only when it is wiped (pm.c), and then its mappings are
+ * emptied first.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/err.h>
+#include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/mount.h>
+#include <linux/pseudo_fs.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/unmapped.h>
 
 #include "nodes.h"
 #include "object.h"
+#include "pm.h"
+
+#define FS_MAGIC 0x756e6d70 /* "unmp" */
 
 #define BLOCK_ORDER (PMD_SHIFT - PAGE_SHIFT)
 #define BLOCK_PAGES (1UL << BLOCK_ORDER)
@@ -28,12 +35,43 @@
 /* The most that a touch in sequence has taken from the system: one batch. */
 #define AHEAD (32 * BLOCK_PAGES)
 
+/* Inodes of a file system of their own, as drivers have for this purpose. */
+static struct vfsmount *mount;
+
+static int init_fs_context(struct fs_context *fc)
+{
+	return init_pseudo(fc, FS_MAGIC) ? 0 : -ENOMEM;
+}
+
+/* No owner: the mount is the module's own and must not keep it loaded. */
+static struct file_system_type fs_type = {
+	.name = "unmapped",
+	.init_fs_context = init_fs_context,
+	.kill_sb = kill_anon_super,
+};
+
+int objects_init(void)
+{
+	mount = kern_mount(&fs_type);
+	return PTR_ERR_OR_ZERO(mount);
+}
+
+void objects_exit(void)
+{
+	kern_unmount(mount);
+}
+
 struct object *object_create(int node, gfp_t gfp)
 {
 	struct object *obj = kzalloc(sizeof(*obj), GFP_KERNEL_ACCOUNT);
 
 	if (!obj)
 		return NULL;
+	obj->inode = alloc_anon_inode(mount->mnt_sb);
+	if (IS_ERR(obj->inode)) {
+		kfree(obj);
+		return NULL;
+	}
 	xa_init_flags(&obj->pages, XA_FLAGS_ACCOUNT);
 	mutex_init(&obj->lock);
 	obj->user = get_uid(current_user());
@@ -272,8 +310,13 @@ int object_extend(struct object *obj, unsigned long first, unsigned long end)
 	charged = obj->charged;
 	if (end > obj->nr)
 		err = charge(obj, end - obj->nr);
-	if (!err && first < end)
-		err = populate(obj, first, end);
+	if (!err && first < end) {
+		err = -ENOMEM;
+		if (pm_enter()) {
+			err = populate(obj, first, end);
+			pm_leave();
+		}
+	}
 	if (err)
 		uncharge(obj, obj->charged - charged);
 	else if (end > obj->nr)
@@ -282,10 +325,21 @@ int object_extend(struct object *obj, unsigned long first, unsigned long end)
 	return err;
 }
 
+void object_wipe(struct object *obj)
+{
+	unmap_mapping_range(obj->inode->i_mapping, 0, 0, 1);
+	free_all(obj, &obj->pages);
+	WRITE_ONCE(obj->next, 0);
+	WRITE_ONCE(obj->wipes, obj->wipes + 1);
+}
+
 void object_destroy(struct object *obj)
 {
+	pm_enter_to_free();
 	free_all(obj, &obj->pages);
 	holder_del(&obj->holder);
+	pm_leave();
+	iput(obj->inode);
 	uncharge(obj, obj->charged);
 	free_uid(obj->user);
 	mutex_destroy(&obj->lock);

@@ -3,6 +3,7 @@
 #ifndef UNMAPPED_OBJECT_H
 #define UNMAPPED_OBJECT_H
 
+#include <linux/fs.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
 #include <linux/sched/user.h>
@@ -16,6 +17,9 @@
  * @next:	where a touch in sequence would go on
  * @lock:	of @nr and @charged; held while a mapping is populated
  * @nr:		size in pages; with @grows, the end of the farthest mapping
+ * @inode:	its address space knows all mappings of the object
+ * @wipe:	what it holds is dropped for hibernation
+ * @wipes:	how often that was done; changed under the gate of pm.c
  * @grows:	has no size of its own: made by open(2)
  * @nohuge:	user mappings have 4 KiB entries only
  * @charged:	pages of @nr that count against the user's RLIMIT_MEMLOCK
@@ -33,6 +37,9 @@ struct object {
 	unsigned long nr;
 	bool grows;
 	bool nohuge;
+	bool wipe;
+	u64 wipes;
+	struct inode *inode;
 	unsigned long charged;
 	struct user_struct *user;
 	int node;
@@ -40,11 +47,24 @@ struct object {
 	struct holder holder;
 };
 
-/* Return: an empty object of the calling user, or NULL.  May sleep. */
+/* Return: 0 or a negative errno.  May sleep. */
+int objects_init(void);
+void objects_exit(void);
+
+/*
+ * Return: an empty object of the calling user, or NULL.  Files of it get the
+ * address space of its inode.  May sleep.
+ */
 struct object *object_create(int node, gfp_t gfp);
 
 /* Zero and free all pages, and the charge.  Nothing maps it.  May sleep. */
 void object_destroy(struct object *obj);
+
+/*
+ * Zero and free all pages while it lives: mappings read as zero from now on.
+ * The gate of pm.c is held.  May sleep.
+ */
+void object_wipe(struct object *obj);
 
 /**
  * object_extend - make the object at least @end pages large

@@ -25,6 +25,8 @@ TESTS = os.path.join(HERE, "tests")
 CFLAGS = ["-O2", "-g0", "-std=gnu11", "-static", "-Wall", "-Wextra", "-Werror",
           "-I" + os.path.join(ROOT, "include", "uapi"), "-I" + GUEST]
 # Stock modules that tests need: a RAM disk, for O_DIRECT; KVM.
+# The disk's driver, where it is a module.
+DISK_MODULE = "kernel/drivers/nvme/host/nvme.ko"
 STOCK_MODULES = ["kernel/drivers/block/brd.ko",
                  "kernel/virt/lib/irqbypass.ko",
                  "kernel/arch/x86/kvm/kvm.ko",
@@ -167,6 +169,17 @@ def _cached(archive):
     return path
 
 
+def with_dependencies(modules_dir, name):
+    """A stock module and what it needs, in the order to load them in; nothing
+    if the kernel has it built in."""
+    with open(os.path.join(modules_dir, "modules.dep")) as f:
+        for line in f:
+            module, _, needs = line.partition(":")
+            if module == name:
+                return list(reversed([module] + needs.split()))
+    return []
+
+
 def base_archive(modules_dir):
     """Busybox, guest programs, tests and the stock modules tests need."""
     a = Cpio()
@@ -188,7 +201,10 @@ def base_archive(modules_dir):
             a.add_file("vm/bin/" + name, os.path.join(GUEST, name))
     for name in test_names():
         a.add_file("vm/tests/" + name, os.path.join(TESTS, name))
-    for name in STOCK_MODULES:
+    disk = with_dependencies(modules_dir, DISK_MODULE)
+    a.add("vm/stock/disk", "".join(
+        "/vm/stock/%s\n" % os.path.basename(n) for n in disk).encode())
+    for name in STOCK_MODULES + disk:
         a.add_file("vm/stock/" + os.path.basename(name),
                    os.path.join(modules_dir, name))
     return _cached(a)
@@ -226,7 +242,7 @@ class Shape:
     """What a boot is made of, but for the tests in it."""
 
     KEYS = ("memory", "cpus", "nodes", "icount", "cpu", "append", "load",
-            "qemu")
+            "disk", "qemu")
 
     def __init__(self, **kw):
         self.memory = "4G"
@@ -236,6 +252,7 @@ class Shape:
         self.cpu = CPU
         self.append = ""
         self.load = True
+        self.disk = ""
         self.qemu = ""
         self.set(**kw)
 
@@ -258,18 +275,21 @@ class Shape:
             "s"[:self.nodes > 1])
         if self.icount:
             s += ", icount"
+        if self.disk:
+            s += ", disk of " + self.disk
         if self.append:
             s += ", " + self.append
         return s
 
-    def mebibytes(self):
+    @staticmethod
+    def mebibytes(text):
         units = {"G": 1024, "M": 1}
-        if self.memory[-1:] not in units:
-            raise Error("memory must end in G or M: " + self.memory)
-        return int(self.memory[:-1]) * units[self.memory[-1]]
+        if text[-1:] not in units:
+            raise Error("a size must end in G or M: " + text)
+        return int(text[:-1]) * units[text[-1]]
 
     def qemu_command(self, image, initrd, shell=False):
-        mib = self.mebibytes()
+        mib = self.mebibytes(self.memory)
         if mib % self.nodes:
             raise Error("%s does not divide among %d nodes" %
                         (self.memory, self.nodes))
@@ -317,10 +337,12 @@ class Boot:
             except BlockingIOError:
                 number += 1
         self.dir = os.path.join(BUILD, tag)
-        self.console = os.path.join(self.dir, "console.log")
-        self.verdict = os.path.join(self.dir, "verdict.log")
-        for path in (self.console, self.verdict):
-            open(path, "w").close()
+        self.starts = 0
+        self.disk = None
+        if shape.disk:
+            self.disk = os.path.join(self.dir, "disk")
+            with open(self.disk, "w") as f:
+                f.truncate(Shape.mebibytes(shape.disk) << 20)
         modules = modules or {}
         mods = Cpio()
         for rel, path in sorted(modules.items()):
@@ -330,6 +352,7 @@ class Boot:
             load = [rel for rel in modules if rel == "unmapped.ko"]
             load += [rel for rel in modules if rel.startswith("load/")]
         conf = {"MODE": "tests" if tests is not None else "shell",
+                "DISK": shape.disk,
                 "LOAD": " ".join("/vm/modules/" + rel for rel in load)}
         conf.update(env or {})
         tiny = Cpio()
@@ -351,7 +374,17 @@ class Boot:
         return subprocess.call(cmd)
 
     def start(self):
+        """Start it, or start it again with the same disk."""
+        self.starts += 1
+        again = ".%d" % self.starts if self.starts > 1 else ""
+        self.console = os.path.join(self.dir, "console%s.log" % again)
+        self.verdict = os.path.join(self.dir, "verdict%s.log" % again)
+        for path in (self.console, self.verdict):
+            open(path, "w").close()
         cmd = self.shape.qemu_command(self.image, self.initrd)
+        if self.disk:
+            cmd += ["-drive", "file=%s,if=none,id=disk,format=raw" % self.disk,
+                    "-device", "nvme,drive=disk,serial=disk"]
         cmd += ["-serial", "file:" + self.console,
                 "-serial", "file:" + self.verdict]
         with open(os.path.join(self.dir, "command"), "w") as f:
@@ -394,8 +427,9 @@ class Boot:
 
     def close(self):
         self.kill()
-        try:
-            os.unlink(self.initrd)
-        except FileNotFoundError:
-            pass
+        for path in (self.initrd, self.disk):
+            try:
+                os.unlink(path) if path else None
+            except FileNotFoundError:
+                pass
         self.lock.__exit__()

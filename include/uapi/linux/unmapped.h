@@ -34,6 +34,17 @@
  * dumped into a core file and can't be read by ptrace(2), /proc/PID/mem,
  * process_vm_readv(2), O_DIRECT or any other user of get_user_pages().
  *
+ * The system does not hibernate while such memory is in use: the image on disk
+ * would hold it.  An object that was made with UNMAPPED_CREATE_WIPE_ON_HIBERNATE
+ * is wiped instead: when the system prepares to hibernate, even if nothing comes
+ * of it in the end, its memory is zeroed and freed.  Its mappings stay, and read
+ * as zero from then on; UNMAPPED_IOC_STATUS counts it.  Who must not take zeroes
+ * for data asks before use and again after it.  A touch of any object waits from
+ * then until the system is back.
+ *
+ *	struct unmapped_status s = { .argsz = sizeof(s) };
+ *	ioctl(fd, UNMAPPED_IOC_STATUS, &s);
+ *
  * What a mapping or an object may hold is charged to RLIMIT_MEMLOCK of the
  * user at mmap() or UNMAPPED_IOC_CREATE, not at the first touch, unless the
  * caller has CAP_IPC_LOCK.
@@ -45,12 +56,13 @@
  *			UNMAPPED_MAX_BYTES
  *	ENXIO		the mapping ends past the end of an object of fixed size
  *	EAGAIN		RLIMIT_MEMLOCK of the user would be exceeded
- *	ENOMEM		MAP_POPULATE or MAP_LOCKED found not enough memory; none
- *			of what they had allocated is kept
+ *	ENOMEM		MAP_POPULATE or MAP_LOCKED found not enough memory, or the
+ *			system is about to hibernate; none of what they had
+ *			allocated is kept
  *	EINTR		the task was killed meanwhile
  * A touch that finds no memory to give raises SIGBUS.
  *
- * Errors of the ioctls, in the order in which they are looked for:
+ * Errors of UNMAPPED_IOC_CREATE, in the order in which they are looked for:
  *	ENOTTY		no such ioctl
  *	EFAULT		the argument can't be read
  *	EINVAL		argsz is less than the smallest known structure
@@ -63,6 +75,11 @@
  *	ENODEV		node is neither UNMAPPED_ANY_NODE nor an online node
  *	EAGAIN		RLIMIT_MEMLOCK of the user would be exceeded
  *	ENOMEM, EMFILE, ENFILE	as for open(2)
+ * Errors of UNMAPPED_IOC_STATUS:
+ *	ENOTTY		no such ioctl
+ *	EFAULT		the argument can't be read or written
+ *	EINVAL		argsz is less than the smallest known structure
+ *	E2BIG		argsz is larger than a page
  */
 #ifndef _UAPI_LINUX_UNMAPPED_H
 #define _UAPI_LINUX_UNMAPPED_H
@@ -93,6 +110,9 @@
  */
 #define UNMAPPED_CREATE_NOHUGE (1U << 1)
 
+/* Wipe the object, rather than refuse, when the system is to hibernate. */
+#define UNMAPPED_CREATE_WIPE_ON_HIBERNATE (1U << 2)
+
 /**
  * struct unmapped_create - argument of UNMAPPED_IOC_CREATE
  * @argsz:	size of this structure in bytes, set by the caller; a larger one
@@ -118,5 +138,26 @@ struct unmapped_create {
  * grow without a new number.  Returns the new file descriptor.
  */
 #define UNMAPPED_IOC_CREATE _IO(UNMAPPED_IOC_MAGIC, 0)
+
+/**
+ * struct unmapped_status - argument of UNMAPPED_IOC_STATUS, on a descriptor of
+ * any object
+ * @argsz:	size of this structure in bytes, set by the caller; the kernel
+ *		replaces it by how much of it it knows, and zeroes the rest
+ * @flags:	UNMAPPED_CREATE_* that the object was made with
+ * @bytes:	size of the object in bytes; if it grows, the end of the farthest
+ *		mapping
+ * @held:	bytes of memory that it holds now
+ * @wipes:	how often memory that it held was wiped
+ */
+struct unmapped_status {
+	__u32 argsz;
+	__u32 flags;
+	__aligned_u64 bytes;
+	__aligned_u64 held;
+	__aligned_u64 wipes;
+};
+
+#define UNMAPPED_IOC_STATUS _IO(UNMAPPED_IOC_MAGIC, 1)
 
 #endif /* _UAPI_LINUX_UNMAPPED_H */

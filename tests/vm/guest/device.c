@@ -59,7 +59,7 @@ static void bad_ioctls(void)
 	long ret;
 
 	big.c.argsz = sizeof(big);
-	ok_errno(ioctl(dev, _IO(UNMAPPED_IOC_MAGIC, 1), &big), ENOTTY, "ioctl number 1");
+	ok_errno(ioctl(dev, _IO(UNMAPPED_IOC_MAGIC, 2), &big), ENOTTY, "ioctl number 2");
 	ok_errno(ioctl(dev, _IO(UNMAPPED_IOC_MAGIC, 255), &big), ENOTTY,
 		 "ioctl number 255");
 	ok_errno(ioctl(dev, _IO(UNMAPPED_IOC_MAGIC ^ 1, 0), &big), ENOTTY,
@@ -95,7 +95,7 @@ static void bad_ioctls(void)
 	big.more[0] = 1;
 	ok_errno(ioctl(dev, UNMAPPED_IOC_CREATE, &big), E2BIG,
 		 "CREATE, larger argsz, first byte not zero");
-	EXPECT("flag 2", EOPNOTSUPP, c.flags = 1U << 2);
+	EXPECT("flag 3", EOPNOTSUPP, c.flags = 1U << 3);
 	EXPECT("flag 31", EOPNOTSUPP, c.flags = 1U << 31);
 	EXPECT("a known and an unknown flag", EOPNOTSUPP,
 	       c.flags = UNMAPPED_CREATE_THISNODE | 1U << 7);
@@ -125,6 +125,44 @@ static void bad_ioctls(void)
 	EXPECT("too large before node", EFBIG, c.bytes = UNMAPPED_MAX_BYTES + PAGE,
 	       c.node = -2);
 	munmap(edge, PAGE);
+}
+
+static void status(void)
+{
+	struct {
+		struct unmapped_status s;
+		uint64_t more[4];
+	} big;
+	uint32_t flags = UNMAPPED_CREATE_THISNODE | UNMAPPED_CREATE_WIPE_ON_HIBERNATE;
+	int fd = um_create(8 * PAGE, flags, 0), own = um_open();
+	struct unmapped_status s = { .argsz = sizeof(s) };
+	uint8_t *p = fd < 0 ? NULL : map_shared(fd, 8 * PAGE);
+
+	if (!p || own < 0)
+		die("objects");
+	touch(p, 3 * PAGE);
+	ok_errno(ioctl(fd, UNMAPPED_IOC_STATUS, &s), 0, "STATUS");
+	ok(s.argsz == sizeof(s) && s.flags == flags && s.bytes == 8 * PAGE &&
+		   s.held == 3 * PAGE && s.wipes == 0,
+	   "of an object made by CREATE: flags, bytes, held, wipes");
+	s.argsz = sizeof(s);
+	ok_errno(ioctl(own, UNMAPPED_IOC_STATUS, &s), 0, "STATUS of one made by open");
+	ok(s.flags == 0 && s.bytes == 0 && s.held == 0, "that nobody has mapped");
+	memset(&big, 0xff, sizeof(big));
+	big.s.argsz = sizeof(big);
+	ok_errno(ioctl(fd, UNMAPPED_IOC_STATUS, &big), 0, "STATUS, larger argsz");
+	ok(big.s.argsz == sizeof(s) && big.s.held == 3 * PAGE &&
+		   is_zero(big.more, sizeof(big.more)),
+	   "what is not known is zero");
+	s.argsz = sizeof(s) - 1;
+	ok_errno(ioctl(fd, UNMAPPED_IOC_STATUS, &s), EINVAL, "STATUS, argsz short");
+	s.argsz = 4097;
+	ok_errno(ioctl(fd, UNMAPPED_IOC_STATUS, &s), E2BIG, "STATUS, argsz over a page");
+	ok_errno(ioctl(fd, UNMAPPED_IOC_STATUS, NULL), EFAULT, "STATUS, NULL");
+	ok_errno(ioctl(fd, UNMAPPED_IOC_CREATE, &s), ENOTTY, "CREATE on an object");
+	munmap(p, 8 * PAGE);
+	close(fd);
+	close(own);
 }
 
 static void no_descriptors(void)
@@ -495,6 +533,7 @@ int main(int argc, char **argv)
 		return limited(NULL);
 	}
 	bad_ioctls();
+	status();
 	no_descriptors();
 	bad_mappings();
 	semantics();
