@@ -24,9 +24,9 @@ GUEST = os.path.join(HERE, "guest")
 TESTS = os.path.join(HERE, "tests")
 CFLAGS = ["-O2", "-g0", "-std=gnu11", "-static", "-Wall", "-Wextra", "-Werror",
           "-I" + os.path.join(ROOT, "include", "uapi"), "-I" + GUEST]
-# Stock modules that tests need: a RAM disk, for O_DIRECT; KVM.
 # The disk's driver, where it is a module.
 DISK_MODULE = "kernel/drivers/nvme/host/nvme.ko"
+# Stock modules that tests need: a RAM disk, for O_DIRECT; KVM.
 STOCK_MODULES = ["kernel/drivers/block/brd.ko",
                  "kernel/virt/lib/irqbypass.ko",
                  "kernel/arch/x86/kvm/kvm.ko",
