@@ -82,7 +82,8 @@ bool holders_must_survive(void)
 		if (!survives(h))
 			continue;
 		if (named++ < MAX_NAMED)
-			pr_err("  %s, pid %d, uid %u: %ld pages\n", h->comm, h->pid,
+			pr_err("  %*pE, pid %d, uid %u: %ld pages\n",
+			       (int)strlen(h->comm), h->comm, h->pid,
 			       from_kuid_munged(&init_user_ns, object_of(h)->user->uid),
 			       atomic_long_read(&h->pages));
 		else

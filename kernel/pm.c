@@ -112,7 +112,7 @@ static int prepare(void)
 		host_shrink(ULONG_MAX);
 		left = host_pages_owned();
 		if (left) {
-			pr_err("hibernation refused: %lu pages came into use meanwhile\n",
+			pr_err("hibernation refused: %lu pages can't be given back now\n",
 			       left);
 			err = -EBUSY;
 		}
