@@ -23,7 +23,8 @@
  *
  * The last look is when interrupts are off and only one CPU is left, just before
  * memory is copied: whatever way there may be by which somebody has unmapped
- * memory then, there is no image.
+ * memory then, there is no image.  The log says so; the error itself is lost in
+ * create_image() of the kernels that we know.
  */
 #define pr_fmt(fmt) "unmapped: " fmt
 
