@@ -171,6 +171,13 @@ int allocator_free_slow(struct allocator *a, unsigned long pfn, unsigned int ord
 	return err;
 }
 
+void allocator_mark_dirty(struct allocator *a, unsigned long pfn)
+{
+	struct block *b = table_lookup(&a->table, pfn);
+
+	cache_prepare(a->caches[b->nid], b, 0, BLOCK_ORDER, 0);
+}
+
 void allocator_drain_cpu(struct allocator *a)
 {
 	unsigned int n;

@@ -90,6 +90,18 @@ unsigned long allocator_alloc_bulk(struct allocator *a, int nid, unsigned int fl
 static __always_inline int allocator_free(struct allocator *a, unsigned long pfn,
 					  unsigned int order);
 
+/**
+ * allocator_mark_dirty - a block need not be zeroed when it is freed
+ * @pfn:	of a block that the caller has, allocated by BLOCK_ORDER and UM_ZERO
+ *
+ * It is zeroed later, before somebody who asks for UM_ZERO or the system gets any
+ * of it; who does not ask may get it as it is.  No single pages: a magazine of
+ * clean ones would take them back with the mark.
+ *
+ * Context: any.
+ */
+void allocator_mark_dirty(struct allocator *a, unsigned long pfn);
+
 /* See cache_shrink(); @nid -1 is all nodes. */
 unsigned long allocator_shrink(struct allocator *a, int nid, unsigned long nr,
 			       unsigned int flags);

@@ -11,6 +11,7 @@
  * files, and VM_PFNMAP keeps anyone from taking that back.
  */
 #include <linux/anon_inodes.h>
+#include <linux/capability.h>
 #include <linux/err.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -234,7 +235,8 @@ static int status(struct object *obj, void __user *arg)
 		.argsz = sizeof(s),
 		.flags = (obj->gfp & __GFP_THISNODE ? UNMAPPED_CREATE_THISNODE : 0) |
 			 (obj->nohuge ? UNMAPPED_CREATE_NOHUGE : 0) |
-			 (obj->wipe ? UNMAPPED_CREATE_WIPE_ON_HIBERNATE : 0),
+			 (obj->wipe ? UNMAPPED_CREATE_WIPE_ON_HIBERNATE : 0) |
+			 (obj->no_zero ? UNMAPPED_CREATE_NO_ZERO : 0),
 		.bytes = (u64)READ_ONCE(obj->nr) << PAGE_SHIFT,
 		.held = (u64)atomic_long_read(&obj->holder.pages) << PAGE_SHIFT,
 		.wipes = READ_ONCE(obj->wipes),
@@ -281,7 +283,7 @@ static bool node_exists(int node)
 
 #define KNOWN_FLAGS \
 	(UNMAPPED_CREATE_THISNODE | UNMAPPED_CREATE_NOHUGE | \
-	 UNMAPPED_CREATE_WIPE_ON_HIBERNATE)
+	 UNMAPPED_CREATE_WIPE_ON_HIBERNATE | UNMAPPED_CREATE_NO_ZERO)
 
 static void attach(struct file *file, struct object *obj)
 {
@@ -331,6 +333,8 @@ static int create(void __user *arg)
 		return -EFBIG;
 	if (c.node != UNMAPPED_ANY_NODE && !node_exists(c.node))
 		return -ENODEV;
+	if (c.flags & UNMAPPED_CREATE_NO_ZERO && !capable(CAP_SYS_ADMIN))
+		return -EPERM;
 
 	obj = object_create(c.node == UNMAPPED_ANY_NODE ? NUMA_NO_NODE : c.node,
 			    c.flags & UNMAPPED_CREATE_THISNODE ? __GFP_THISNODE : 0);
@@ -338,6 +342,7 @@ static int create(void __user *arg)
 		return -ENOMEM;
 	obj->nohuge = c.flags & UNMAPPED_CREATE_NOHUGE;
 	obj->wipe = c.flags & UNMAPPED_CREATE_WIPE_ON_HIBERNATE;
+	obj->no_zero = c.flags & UNMAPPED_CREATE_NO_ZERO;
 	err = object_extend(obj, c.bytes >> PAGE_SHIFT, c.bytes >> PAGE_SHIFT);
 	if (err)
 		goto fail;

@@ -4,7 +4,7 @@
  * is allocated and is no object's is some kernel caller's, and known only in sum.
  *
  * Flags: g made by open(2), and grows; t takes pages of one node only; n maps
- * no 2 MiB entries; w is wiped for hibernation.
+ * no 2 MiB entries; w is wiped for hibernation; z is not zeroed as it is freed.
  */
 #define pr_fmt(fmt) "unmapped: " fmt
 
@@ -111,19 +111,20 @@ void holders_wipe(void)
 /* --- debugfs --------------------------------------------------------------- */
 
 /* As ls does: a letter for each flag, or a dash. */
-static void flags_of(const struct object *obj, char text[5])
+static void flags_of(const struct object *obj, char text[6])
 {
 	text[0] = obj->grows ? 'g' : '-';
 	text[1] = obj->gfp & __GFP_THISNODE ? 't' : '-';
 	text[2] = obj->nohuge ? 'n' : '-';
 	text[3] = obj->wipe ? 'w' : '-';
-	text[4] = 0;
+	text[4] = obj->no_zero ? 'z' : '-';
+	text[5] = 0;
 }
 
 static void show(struct seq_file *m, struct holder *h)
 {
 	struct object *obj = object_of(h);
-	char flags[5];
+	char flags[6];
 
 	flags_of(obj, flags);
 	seq_printf(m, "%7d %7u %10ld %14llu %-5s ", h->pid,

@@ -225,6 +225,11 @@ unsigned long host_shrink(unsigned long nr)
 	return allocator_shrink(&unmapped_allocator, -1, nr, 0);
 }
 
+void host_mark_dirty(struct page *page)
+{
+	allocator_mark_dirty(&unmapped_allocator, page_to_pfn(page));
+}
+
 unsigned long host_pages_owned(void)
 {
 	return (unsigned long)atomic_long_read(&unmapped_allocator.owned);

@@ -21,6 +21,9 @@ unsigned long host_shrink(unsigned long nr);
 /* Pages that are not the system's, or on their way from or to it. */
 unsigned long host_pages_owned(void);
 
+/* A block in use need not be zeroed when it is freed: see allocator_mark_dirty(). */
+void host_mark_dirty(struct page *page);
+
 /* Pages that clients hold. */
 unsigned long host_pages_allocated(void);
 

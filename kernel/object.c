@@ -23,17 +23,15 @@
 #include <linux/slab.h>
 #include <linux/unmapped.h>
 
+#include "host.h"
 #include "nodes.h"
 #include "object.h"
 #include "pm.h"
 
 #define FS_MAGIC 0x756e6d70 /* "unmp" */
 
-#define BLOCK_ORDER (PMD_SHIFT - PAGE_SHIFT)
-#define BLOCK_PAGES (1UL << BLOCK_ORDER)
-
 /* The most that a touch in sequence has taken from the system: one batch. */
-#define AHEAD (32 * BLOCK_PAGES)
+#define AHEAD (32UL * BLOCK_PAGES)
 
 /* Inodes of a file system of their own, as drivers have for this purpose. */
 static struct vfsmount *mount;
@@ -167,9 +165,9 @@ static int fill(struct object *obj, struct xarray *to, unsigned long index,
 	nodes_of_task(&nodes, obj->node, policy, index);
 	if (first + BLOCK_PAGES <= nr && is_empty(&obj->pages, first, BLOCK_PAGES) &&
 	    is_empty(to, first, BLOCK_PAGES))
-		page = unmapped_pages_alloc_nodes(nodes.first, &nodes.allowed,
-						  gfp | __GFP_NORETRY, order,
-						  max(want, BLOCK_PAGES));
+		page = unmapped_pages_alloc_nodes(
+			nodes.first, &nodes.allowed, gfp | __GFP_NORETRY, order,
+			max_t(unsigned long, want, BLOCK_PAGES));
 	if (!page) {
 		first = index;
 		order = 0;
@@ -178,6 +176,8 @@ static int fill(struct object *obj, struct xarray *to, unsigned long index,
 	}
 	if (!page)
 		return -ENOMEM;
+	if (obj->no_zero && order)
+		host_mark_dirty(page);
 	err = store(to, first, make_entry(page, order));
 	if (err)
 		unmapped_pages_free(page, order);

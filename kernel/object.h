@@ -18,6 +18,7 @@
  * @lock:	of @nr and @charged; held while a mapping is populated
  * @nr:		size in pages; with @grows, the end of the farthest mapping
  * @inode:	its address space knows all mappings of the object
+ * @no_zero:	its blocks are not zeroed as they are freed
  * @wipe:	what it holds is dropped for hibernation
  * @wipes:	how often that was done; changed under the gate of pm.c
  * @grows:	has no size of its own: made by open(2)
@@ -37,6 +38,7 @@ struct object {
 	unsigned long nr;
 	bool grows;
 	bool nohuge;
+	bool no_zero;
 	bool wipe;
 	u64 wipes;
 	struct inode *inode;

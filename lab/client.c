@@ -122,6 +122,18 @@ int client_alloc_ahead(struct client *c, int nid, unsigned int order, unsigned i
 	return answered(c, nid, order, flags, err, pfn);
 }
 
+void client_mark_dirty(struct client *c, unsigned long i)
+{
+	struct machine *m = c->machine;
+	unsigned long pfn = c->held[i].pfn, k;
+
+	allocator_mark_dirty(&m->allocator, pfn);
+	lock(m);
+	for (k = 0; k < BLOCK_PAGES; k++)
+		m->tag[pfn + k] |= TAG_NOT_ZEROED;
+	unlock(m);
+}
+
 unsigned long client_alloc_bulk(struct client *c, int nid, unsigned int flags,
 				unsigned long nr)
 {

@@ -38,6 +38,9 @@ int client_alloc_ahead(struct client *c, int nid, unsigned int order, unsigned i
 unsigned long client_alloc_bulk(struct client *c, int nid, unsigned int flags,
 				unsigned long nr);
 
+/* The block held at @i: allocator_mark_dirty(). */
+void client_mark_dirty(struct client *c, unsigned long i);
+
 /* Free what is held at @i, in pieces of 2^@order (or in one, if that is more). */
 void client_free(struct client *c, unsigned long i, unsigned int order);
 void client_free_all(struct client *c);

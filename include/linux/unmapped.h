@@ -26,7 +26,8 @@
  * unmapped_pages_alloc_node - allocate 2^@order contiguous unmapped pages
  * @nid:	node to ask first, or NUMA_NO_NODE for that of this CPU
  * @gfp:	__GFP_ZERO: the pages read as zero; without it they hold nothing
- *		but what another client that did not ask for zeroed pages left.
+ *		but what another client that did not ask for zeroed pages left,
+ *		or an object of UNMAPPED_CREATE_NO_ZERO.
  *		__GFP_THISNODE: no other node will do.
  *		__GFP_ACCOUNT: charge the pages to the memory cgroup of the
  *		caller until they are freed.  Over its limit the allocation

@@ -366,6 +366,32 @@ static void who_asks_for_zero_gets_zero(void **state)
 	}
 }
 
+static void a_block_may_be_zeroed_later(void **state)
+{
+	unsigned long held;
+	unsigned int order;
+
+	(void)state;
+	for (order = 0; order <= BLOCK_ORDER; order++) {
+		start(&ordinary);
+		assert_int_equal(client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO), 0);
+		client_mark_dirty(&one, 0);
+		client_free_all(&one);
+		assert_int_equal(m.pages_zeroed, 0);
+		assert_sound();
+		/* All of the node: the client looks at each page that it gets. */
+		while (!client_alloc(&two, 0, order, UM_ZERO | UM_THISNODE))
+			;
+		assert_int_equal(m.pages_zeroed, BLOCK_PAGES);
+		/* And it is now what it was before. */
+		held = two.nr_held << order;
+		client_free_all(&two);
+		assert_int_equal(m.pages_zeroed, BLOCK_PAGES + held);
+		assert_sound();
+		finish();
+	}
+}
+
 static void what_was_zeroed_is_never_dirty_again(void **state)
 {
 	unsigned int i;
@@ -513,6 +539,7 @@ int main(void)
 		cmocka_unit_test(zeroed_when_freed),
 		cmocka_unit_test(dirty_pages_go_to_those_who_do_not_care),
 		cmocka_unit_test(who_asks_for_zero_gets_zero),
+		cmocka_unit_test(a_block_may_be_zeroed_later),
 		cmocka_unit_test(what_was_zeroed_is_never_dirty_again),
 		cmocka_unit_test(wild_frees_change_nothing),
 		cmocka_unit_test(a_double_free_puts_the_block_out_of_service),

@@ -73,6 +73,7 @@
  *	EINVAL		bytes is zero or no multiple of the page size
  *	EFBIG		bytes is over UNMAPPED_MAX_BYTES
  *	ENODEV		node is neither UNMAPPED_ANY_NODE nor an online node
+ *	EPERM		UNMAPPED_CREATE_NO_ZERO without CAP_SYS_ADMIN
  *	EAGAIN		RLIMIT_MEMLOCK of the user would be exceeded
  *	ENOMEM, EMFILE, ENFILE	as for open(2)
  * Errors of UNMAPPED_IOC_STATUS:
@@ -112,6 +113,20 @@
 
 /* Wipe the object, rather than refuse, when the system is to hibernate. */
 #define UNMAPPED_CREATE_WIPE_ON_HIBERNATE (1U << 2)
+
+/*
+ * Do not zero the 2 MiB blocks of the object when it goes: for large guests, of
+ * which that is most of the time that closing takes.  They are zeroed later, by
+ * whoever gets them next or before the system does; until then the content stays
+ * in memory, where the direct map does not reach it, and only kernel code that
+ * does not ask for zeroed pages may get it as it is.
+ *
+ * What the object is given reads as zero or as what it wrote itself, as ever: to
+ * zero it costs nothing then, as what was freed has been zeroed before.
+ *
+ * Needs CAP_SYS_ADMIN, as the work falls to others.
+ */
+#define UNMAPPED_CREATE_NO_ZERO (1U << 3)
 
 /**
  * struct unmapped_create - argument of UNMAPPED_IOC_CREATE

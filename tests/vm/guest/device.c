@@ -95,7 +95,7 @@ static void bad_ioctls(void)
 	big.more[0] = 1;
 	ok_errno(ioctl(dev, UNMAPPED_IOC_CREATE, &big), E2BIG,
 		 "CREATE, larger argsz, first byte not zero");
-	EXPECT("flag 3", EOPNOTSUPP, c.flags = 1U << 3);
+	EXPECT("flag 4", EOPNOTSUPP, c.flags = 1U << 4);
 	EXPECT("flag 31", EOPNOTSUPP, c.flags = 1U << 31);
 	EXPECT("a known and an unknown flag", EOPNOTSUPP,
 	       c.flags = UNMAPPED_CREATE_THISNODE | 1U << 7);
@@ -378,6 +378,78 @@ static void clean_reuse(void)
 	ok(um_stat("pages_free") > 0, "control: it was in the cache meanwhile");
 }
 
+static int no_zero_create(void *unused)
+{
+	(void)unused;
+	if (setgid(1000) || setuid(1000))
+		return 2;
+	if (um_create(PAGE, UNMAPPED_CREATE_NO_ZERO, UNMAPPED_ANY_NODE) >= 0)
+		return 3;
+	return errno == EPERM ? 0 : 4;
+}
+
+/* Fill an object and let go of it.  Return: whether it was zero; ns of the latter. */
+static bool use_object(size_t bytes, uint32_t flags, uint64_t *ns)
+{
+	int fd = um_create(bytes, flags, UNMAPPED_ANY_NODE);
+	uint8_t *p = fd < 0 ? NULL : map_shared(fd, bytes);
+	uint64_t start;
+	bool zero;
+
+	if (!p)
+		die("object of %zu bytes", bytes);
+	zero = is_zero(p, bytes);
+	memset(p, 0xff, bytes);
+	munmap(p, bytes);
+	start = now_ns();
+	close(fd);
+	start = now_ns() - start;
+	if (ns && start < *ns)
+		*ns = start;
+	return zero;
+}
+
+static void no_zero(void)
+{
+	const uint32_t flag = UNMAPPED_CREATE_NO_ZERO;
+	const size_t n = 32 * MIB;
+	uint64_t with = -1, without = -1;
+	int i, fd = um_create(PAGE, flag, UNMAPPED_ANY_NODE);
+	struct unmapped_status s = { .argsz = sizeof(s) };
+	size_t all;
+	long taken;
+
+	ok(fd >= 0 && !ioctl(fd, UNMAPPED_IOC_STATUS, &s) && s.flags == flag,
+	   "CREATE_NO_ZERO, and STATUS says so");
+	close(fd);
+	chmod(DEVICE, 0666);
+	i = in_child(no_zero_create, NULL);
+	ok(i == 0, "without CAP_SYS_ADMIN: EPERM (%d)", i);
+	chmod(DEVICE, 0600);
+
+	if (um_shrink())
+		die("shrink");
+	use_object(n, flag, NULL);
+	/* All that is free, so that none of it is passed over. */
+	all = um_stat("pages_free") * PAGE;
+	taken = um_stat("blocks_taken");
+	ok(use_object(all, flag, NULL), "what one leaves is not seen by another");
+	use_object(all, flag, NULL);
+	ok(use_object(all, 0, NULL), "nor by an ordinary object");
+	ok(use_object(all, flag, NULL), "what an ordinary one leaves neither");
+	ok(all >= n && um_stat("blocks_taken") == taken,
+	   "control: all of them had the same %zu MiB", all / MIB);
+	use_object(5 * PAGE, flag, NULL);
+	ok(use_object(all, flag, NULL), "nor single pages");
+
+	for (i = 0; i < 5; i++) {
+		use_object(n, flag, &with);
+		use_object(n, 0, &without);
+	}
+	ok(with < without / 2, "to close takes less: %lu us, and %lu without the flag",
+	   with / 1000, without / 1000);
+}
+
 static void processes(void)
 {
 	int fd = um_open(), pair[2], got, status;
@@ -539,6 +611,7 @@ int main(int argc, char **argv)
 	semantics();
 	fixed_objects();
 	clean_reuse();
+	no_zero();
 	processes();
 	ok(in_child(unlimited_root, NULL) == 0, "CAP_IPC_LOCK: no limit applies");
 	close(dev);

@@ -66,6 +66,17 @@ static struct unmapped_status status(int fd)
 	return s;
 }
 
+/* Left in the cache as it is, to be zeroed later. */
+static void leave_behind(void)
+{
+	int fd;
+	uint8_t *p = object(LARGE, UNMAPPED_CREATE_NO_ZERO, &fd);
+
+	write_all(p, LARGE, &secret);
+	munmap(p, LARGE);
+	close(fd);
+}
+
 static void refused(void)
 {
 	int fd, ready[2], err;
@@ -167,6 +178,7 @@ int main(void)
 	busy[0] = 1;
 	write_all(large, LARGE, &secret);
 	write_all(small, SMALL, &secret);
+	leave_behind();
 	refused();
 
 	if (pthread_create(&thread, NULL, toucher, NULL))

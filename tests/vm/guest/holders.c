@@ -146,12 +146,12 @@ int main(void)
 	ok(holders_read() && nr_lines == 4, "three objects, three lines, and a form");
 	l = find(a);
 	ok(l && !strcmp(l->comm, "plain") && !strcmp(l->uid, "0") && l->pages == 7 &&
-		   !strcmp(l->bytes, "262144") && !strcmp(l->flags, "g---"),
+		   !strcmp(l->bytes, "262144") && !strcmp(l->flags, "g----"),
 	   "one made by open: pid, uid, pages, bytes, flags, comm");
 	l = find(b);
 	ok(l && !strcmp(l->comm, "two words") && !strcmp(l->uid, "1000") &&
 		   l->pages == 33 && !strcmp(l->bytes, "262144") &&
-		   !strcmp(l->flags, "-t--"),
+		   !strcmp(l->flags, "-t---"),
 	   "one made by CREATE, by another user");
 	l = find(c);
 	ok(l && !strcmp(l->comm, "x\\012y\\134z") && l->pages == 0,
