@@ -158,7 +158,7 @@ struct unmapped_create {
  * struct unmapped_status - argument of UNMAPPED_IOC_STATUS, on a descriptor of
  * any object
  * @argsz:	size of this structure in bytes, set by the caller; the kernel
- *		replaces it by how much of it it knows, and zeroes the rest
+ *		replaces it by the size that it knows, and zeroes the rest
  * @flags:	UNMAPPED_CREATE_* that the object was made with
  * @bytes:	size of the object in bytes; if it grows, the end of the farthest
  *		mapping
