@@ -97,7 +97,10 @@ static unsigned int entry_order(void *entry)
 	return xa_pointer_tag(entry) ? BLOCK_ORDER : 0;
 }
 
-/* Return: 0; -EEXIST when any of the range is there already; -ENOMEM. */
+/*
+ * Nodes are charged too, and a cgroup over its limit must not kill for them.
+ * Return: 0; -EEXIST when any of the range is there already; -ENOMEM.
+ */
 static int store(struct xarray *to, unsigned long index, void *entry)
 {
 	XA_STATE_ORDER(xas, to, index, entry_order(entry));
@@ -109,7 +112,7 @@ static int store(struct xarray *to, unsigned long index, void *entry)
 		else
 			xas_store(&xas, entry);
 		xas_unlock(&xas);
-	} while (xas_nomem(&xas, GFP_KERNEL));
+	} while (xas_nomem(&xas, GFP_KERNEL | __GFP_RETRY_MAYFAIL));
 	return xas_error(&xas);
 }
 

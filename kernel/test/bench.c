@@ -4,8 +4,8 @@
  *
  *	bench	read: from a cache that has what is asked for, and vmap.c's
  *	bench_cold	read: 1 GiB of single pages at once, from an empty cache, which
- *		has it afterwards; its last line is "free_pages" and what
- *		__free_pages() of 2 MiB takes
+ *		has it afterwards; its last lines are "free_pages" and what
+ *		__free_pages() of 2 MiB takes, and "memset" for a page
  *
  * Lines of "case order threads nanoseconds peer_nanoseconds [peer]"; with
  * -icount shift=0 a nanosecond is an instruction.
@@ -122,6 +122,22 @@ static u64 bulk_of_gib(struct page **pages, unsigned long *got)
 	return ktime_get_ns() - start;
 }
 
+static u64 memset_of_page(void)
+{
+	struct page *page = alloc_page(ZEROED);
+	unsigned int i;
+	u64 start;
+
+	if (!page)
+		return 0;
+	start = ktime_get_ns();
+	for (i = 0; i < PAIRS; i++)
+		memset(page_address(page), 0, PAGE_SIZE);
+	start = ktime_get_ns() - start;
+	__free_page(page);
+	return start / PAIRS;
+}
+
 static int bench_cold_show(struct seq_file *m, void *v)
 {
 	struct page **pages = kvcalloc(GIB_PAGES, sizeof(*pages), GFP_KERNEL);
@@ -150,6 +166,7 @@ static int bench_cold_show(struct seq_file *m, void *v)
 	seq_printf(m, "refill-block-zeroed 9 1 %llu %llu alloc_pages\n",
 		   (cold - min(cold, warm)) / BLOCKS, alloc[1]);
 	seq_printf(m, "free_pages %llu\n", free);
+	seq_printf(m, "memset %llu\n", memset_of_page());
 out:
 	kvfree(pages);
 	return err;

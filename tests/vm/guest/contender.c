@@ -4,7 +4,7 @@
  * direct map.
  *
  *	contender memfd_secret|unmapped [flushes]
- *	contender rows RELEASE
+ *	contender rows RELEASE MEMSET
  *
  * 64 objects of 4 MiB are made and touched page by page, the attacker looks
  * for what was written to them, they are freed, and what is cached is given
@@ -31,7 +31,8 @@
  * "row case order threads ours peer's peer", in instructions per page.  Order 9 is
  * mapped by 2 MiB entries, 0 by 4 KiB ones.  Before that, whatever the cache holds
  * is given back to the system, and what that costs for each block is compared
- * with RELEASE, which is what __free_pages() of one takes.
+ * with RELEASE, which is what __free_pages() of one takes.  A page that is freed
+ * memfd_secret clears by memset(), which takes MEMSET.
  */
 #define _GNU_SOURCE
 #include "guest.h"
@@ -246,7 +247,7 @@ static void release_row(const char *peer)
 	       (double)(tsc() - start) / (double)blocks, peer);
 }
 
-static void rows(const char *release)
+static void rows(const char *release, double memset_cost)
 {
 	static const struct {
 		const char *name;
@@ -278,7 +279,8 @@ static void rows(const char *release)
 		if (cases[i].flags)
 			continue;
 		printf("row object-free %d 1 %.0f %.0f memfd_secret\n", cases[i].order,
-		       (double)freed / pages - clear, (double)peer_freed / pages - clear);
+		       (double)freed / pages - clear,
+		       (double)peer_freed / pages - memset_cost);
 	}
 	printf("complete 1\n");
 }
@@ -304,7 +306,9 @@ int main(int argc, char **argv)
 	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
 		fail("setrlimit");
 	if (!strcmp(argv[1], "rows")) {
-		rows(argc > 2 ? argv[2] : "0");
+		if (argc != 4)
+			fail("usage");
+		rows(argv[2], atof(argv[3]));
 		return 0;
 	}
 	if (counting) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * soak - many processes map, touch, fork, share and die at random, while
- * another one takes memory until the shrinker has to give blocks back.
+ * another one takes memory until the shrinker has to give blocks back.  Half of
+ * them are in a cgroup with a limit, a CPU goes and comes, and a virtual machine
+ * runs on unmapped memory, again and again.
  *
  * SOAK_SECONDS of it; a seed that can be given again with SOAK_SEED.  At the
  * end nothing may be left: no page allocated or owned, free memory back, the
@@ -16,8 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,9 +29,14 @@
 #define WORKERS	  8
 #define OBJECTS	  6
 #define MAX_PAGES 768 /* 3 MiB: one and a half block */
+#define CGROUPS	  "/tmp/cgroup"
+#define GROUP	  CGROUPS "/group"
+#define LIMIT	  "16777216"
+#define CPU1	  "/sys/devices/system/cpu/cpu1/online"
 
 struct shared {
 	volatile long made, touched, killed, forked, no_memory, dirty, wrong;
+	volatile long machines, turns; /* virtual machines; of CPU 1, off and on */
 };
 
 static struct shared *count;
@@ -101,6 +110,15 @@ static void check(const struct object *o, unsigned int id)
 			COUNT(wrong);
 }
 
+static void join(void)
+{
+	char pid[16];
+
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	if (file_write(GROUP "/cgroup.procs", pid))
+		COUNT(wrong);
+}
+
 static void worker(unsigned int id)
 {
 	struct object objects[OBJECTS] = { 0 };
@@ -109,6 +127,8 @@ static void worker(unsigned int id)
 	pid_t pid;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (id % 2)
+		join();
 	while (!over()) {
 		o = &objects[rand_r(&seed) % OBJECTS];
 		switch (rand_r(&seed) % 8) {
@@ -183,6 +203,60 @@ static void hog(void)
 	_exit(0);
 }
 
+static void cpus(unsigned int seed)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (!over()) {
+		usleep(100000 + rand_r(&seed) % 1000000);
+		if (file_write(CPU1, "0"))
+			COUNT(wrong);
+		usleep(rand_r(&seed) % 500000);
+		if (file_write(CPU1, "1"))
+			COUNT(wrong);
+		COUNT(turns);
+	}
+	_exit(0);
+}
+
+static void machines(void)
+{
+	pid_t pid;
+	int status;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (!over()) {
+		pid = fork();
+		if (!pid) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			execl("/vm/bin/vmm", "vmm", "once", (char *)NULL);
+			_exit(1);
+		}
+		if (pid < 0 || waitpid(pid, &status, 0) != pid)
+			continue;
+		if (!WIFEXITED(status) || WEXITSTATUS(status) == 1)
+			COUNT(wrong);
+		else if (WEXITSTATUS(status) == 0)
+			COUNT(machines);
+		else
+			COUNT(no_memory);
+	}
+	_exit(0);
+}
+
+static pid_t start(void (*what)(void))
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		what();
+	return pid;
+}
+
+static long limit_met(void)
+{
+	return file_value(GROUP "/memory.events", "max");
+}
+
 int main(void)
 {
 	const char *text = getenv("SOAK_SECONDS");
@@ -190,8 +264,8 @@ int main(void)
 	unsigned int seed = (text = getenv("SOAK_SEED")) ? strtoul(text, 0, 0)
 							 : (unsigned long)time(NULL);
 	long free_before, released, hogs = 0;
-	struct direct_map start, now;
-	pid_t pids[WORKERS], hog_pid, pid;
+	struct direct_map before, now;
+	pid_t pids[WORKERS], hog_pid, cpu_pid, machine_pid, pid;
 	struct timespec t;
 
 	note("%d seconds, seed %u", seconds, seed);
@@ -205,7 +279,12 @@ int main(void)
 	if (file_write("/proc/sys/vm/min_free_kbytes", "16384") ||
 	    file_write("/proc/sys/vm/watermark_scale_factor", "1000") || um_shrink())
 		die("start");
-	direct_map_read(&start);
+	mkdir(CGROUPS, 0755);
+	if (mount("cgroup2", CGROUPS, "cgroup2", 0, NULL) ||
+	    file_write(CGROUPS "/cgroup.subtree_control", "+memory") ||
+	    mkdir(GROUP, 0755) || file_write(GROUP "/memory.max", LIMIT))
+		die("cgroup");
+	direct_map_read(&before);
 	free_before = memory_free(-1);
 	released = um_stat("pages_released");
 	clock_gettime(CLOCK_MONOTONIC, &t);
@@ -216,9 +295,11 @@ int main(void)
 		if (!pids[i])
 			worker(seed + i + 1);
 	}
-	hog_pid = fork();
-	if (!hog_pid)
-		hog();
+	hog_pid = start(hog);
+	machine_pid = start(machines);
+	cpu_pid = fork();
+	if (!cpu_pid)
+		cpus(seed);
 	while (!over()) {
 		usleep(50000 + rand_r(&seed) % 200000);
 		i = rand_r(&seed) % WORKERS;
@@ -231,11 +312,12 @@ int main(void)
 		pid = waitpid(hog_pid, &status, WNOHANG);
 		if (pid == hog_pid) {
 			hogs++;
-			hog_pid = fork();
-			if (!hog_pid)
-				hog();
+			hog_pid = start(hog);
 		}
 	}
+	/* Both end by themselves, the CPU with it back. */
+	waitpid(cpu_pid, NULL, 0);
+	waitpid(machine_pid, NULL, 0);
 	for (i = 0; i < WORKERS; i++) {
 		kill(pids[i], SIGKILL);
 		waitpid(pids[i], NULL, 0);
@@ -252,20 +334,21 @@ int main(void)
 	end = t.tv_sec + 30;
 	while (um_stat("pages_released") == released && !over()) {
 		hogs++;
-		hog_pid = fork();
-		if (!hog_pid)
-			hog();
-		waitpid(hog_pid, NULL, 0);
+		waitpid(start(hog), NULL, 0);
 	}
 
 	note("%ld objects, %ld pages touched, %ld forks, %ld killed, %ld times no memory, %ld times pressure",
 	     count->made, count->touched, count->forked, count->killed, count->no_memory,
 	     hogs);
+	note("%ld virtual machines, CPU 1 off and on %ld times, limit met %ld times",
+	     count->machines, count->turns, limit_met());
 	note("refills %ld, blocks taken %ld, released %ld, pieces %ld, splits %ld, failures %ld",
 	     um_stat("refills"), um_stat("blocks_taken"), um_stat("blocks_released"),
 	     um_stat("pieces_taken"), um_splits(), um_stat("failures"));
 	ok(count->made > 10 * seconds / 30 && count->touched > count->made,
 	   "control: work was done");
+	ok(count->machines > 0 && count->turns > 0 && limit_met() > 0,
+	   "control: machines ran, a CPU went and came, a limit was met");
 	ok(um_stat("pages_released") > released,
 	   "control: memory was given back under pressure");
 	ok(count->dirty == 0, "each page was zero at first (%ld not)", count->dirty);
@@ -279,8 +362,8 @@ int main(void)
 	note("MemFree %ld kB before, %ld kB after", free_before, memory_free(-1));
 	ok(memory_free(-1) > free_before - 24 * 1024, "free memory is back");
 	direct_map_read(&now);
-	direct_map_note("start", &start);
+	direct_map_note("start", &before);
 	direct_map_note("end", &now);
-	ok(direct_map_same(&start, &now), "DirectMap is what it was");
+	ok(direct_map_same(&before, &now), "DirectMap is what it was");
 	return finish();
 }
