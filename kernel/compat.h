@@ -11,6 +11,7 @@
 
 #include <linux/huge_mm.h>
 #include <linux/mm.h>
+#include <linux/mmu_notifier.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
 #include <linux/static_call.h>
@@ -173,6 +174,20 @@ static inline void compat_free_kernel_table(struct page *table)
 #endif
 #endif
 	__free_page(table);
+}
+
+/*
+ * KVM that does not look by follow_pfnmap_start() finds no memory behind entries
+ * of 2 MiB.  It has a notifier in the mm from KVM_CREATE_VM on, and to register one
+ * takes mmap_lock for writing: during a fault that stays as it is.
+ */
+static inline bool compat_needs_ptes(struct mm_struct *mm)
+{
+#ifdef HAVE_FOLLOW_PFNMAP
+	return false;
+#else
+	return mm_has_notifiers(mm);
+#endif
 }
 
 /* How often CPUs were interrupted for function calls, and for TLB shootdowns. */

@@ -50,8 +50,8 @@ static bool fits_pmd(struct vm_fault *vmf)
 		return false;
 	if ((vmf->pgoff ^ (vmf->address >> PAGE_SHIFT)) % PTRS_PER_PTE)
 		return false;
-	/* A table from other times stays. */
-	return pmd_none(pmd) || pmd_leaf(pmd);
+	/* What is there from other times stays. */
+	return pmd_leaf(pmd) || (pmd_none(pmd) && !compat_needs_ptes(vma->vm_mm));
 }
 
 /* Set the entry of @addr; not 0, which ends the walk, when there is no more to do. */

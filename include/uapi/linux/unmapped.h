@@ -107,7 +107,9 @@
 
 /*
  * Map pages with 4 KiB entries only.  KVM before Linux 6.12 finds no memory
- * behind larger ones: an access of the guest fails.
+ * behind larger ones: an access of the guest fails with EFAULT.  So there, all
+ * that a process touches after KVM_CREATE_VM is mapped like this without asking;
+ * for what it touches before, it must.
  */
 #define UNMAPPED_CREATE_NOHUGE (1U << 1)
 
