@@ -17,6 +17,8 @@ import sys
 import threading
 import time
 
+import nested
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(ROOT, "build", "vm")
@@ -242,7 +244,7 @@ class Shape:
     """What a boot is made of, but for the tests in it."""
 
     KEYS = ("memory", "cpus", "nodes", "icount", "cpu", "append", "load",
-            "disk", "qemu")
+            "disk", "nested", "qemu")
 
     def __init__(self, **kw):
         self.memory = "4G"
@@ -253,6 +255,7 @@ class Shape:
         self.append = ""
         self.load = True
         self.disk = ""
+        self.nested = False
         self.qemu = ""
         self.set(**kw)
 
@@ -262,7 +265,7 @@ class Shape:
                 raise Error("no such machine property: " + key)
             if key in ("cpus", "nodes"):
                 value = int(value)
-            elif key in ("icount", "load"):
+            elif key in ("icount", "load", "nested"):
                 value = value in (True, "yes")
             setattr(self, key, value)
 
@@ -362,12 +365,16 @@ class Boot:
         tiny.add("vm/list", "".join(t + "\n" for t in tests or []).encode())
         self.initrd = os.path.join(self.dir, "initramfs.cpio")
         base = base_archive(kernel("modules", version, flavour))
+        self.image = kernel("vmlinuz", version, flavour)
+        parts = [base, _cached(mods)]
+        if shape.nested:
+            parts.append(_cached(nested.archive(Cpio, self.image,
+                                                build_guest()["inner"])))
         with open(self.initrd, "wb") as f:
-            for path in (base, _cached(mods)):
+            for path in parts:
                 with open(path, "rb") as part:
                     f.write(part.read())
             f.write(tiny.bytes())
-        self.image = kernel("vmlinuz", version, flavour)
 
     def shell(self):
         cmd = self.shape.qemu_command(self.image, self.initrd, shell=True)

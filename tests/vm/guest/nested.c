@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+/*
+ * nested - QEMU runs a virtual machine on unmapped memory, by
+ *
+ *	-object memory-backend-file,mem-path=/dev/unmapped,share=on,...
+ *
+ * and nothing else is special about it.  A stock kernel boots there to its init,
+ * which writes a secret; then the attacker looks for that in the direct map of
+ * the machine that QEMU runs in.  The control is the same machine on a memfd.
+ */
+#define _GNU_SOURCE
+#include "guest.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DIR	"/vm/nested/"
+#define RAM	"192M"
+#define SECONDS 240
+/* KVM itself accesses a clock of its own in the memory of the guest. */
+#define CPU "host,-kvmclock,-kvmclock-stable-bit"
+
+struct machine {
+	pid_t pid;
+	int in, out;
+	char said[65536];
+	size_t len;
+};
+
+static void start(struct machine *m, const char *backend, const struct secret *secret)
+{
+	char append[256], hex[2 * SECRET_BYTES + 1];
+	int in[2], out[2], i;
+
+	for (i = 0; i < SECRET_BYTES; i++)
+		sprintf(hex + 2 * i, "%02x", secret->masked[i]);
+	snprintf(append, sizeof(append),
+		 "console=ttyS0 loglevel=4 panic=-1 reboot=t secret=%s", hex);
+	if (pipe(in) || pipe(out))
+		die("pipe");
+	memset(m, 0, sizeof(*m));
+	fflush(stdout);
+	m->pid = fork();
+	if (!m->pid) {
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		dup2(out[1], 2);
+		execl(DIR "qemu", "qemu", "-L", DIR "share", "-M",
+		      "microvm,memory-backend=ram,isa-serial=on,pit=on,pic=on,rtc=on",
+		      "-accel", "kvm", "-cpu", CPU, "-m", RAM, "-object", backend,
+		      "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+		      "-serial", "stdio", "-kernel", DIR "vmlinuz", "-initrd",
+		      DIR "initramfs", "-append", append, (char *)NULL);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	m->in = in[1];
+	m->out = out[0];
+}
+
+/* Read what it says until it says @what, or ends, or takes too long. */
+static bool says(struct machine *m, const char *what)
+{
+	time_t end = time(NULL) + SECONDS;
+	struct pollfd p = { .fd = m->out, .events = POLLIN };
+	ssize_t n;
+
+	while (!strstr(m->said, what)) {
+		if (time(NULL) > end || poll(&p, 1, 1000) < 0)
+			return false;
+		if (!p.revents)
+			continue;
+		n = read(m->out, m->said + m->len, sizeof(m->said) - 1 - m->len);
+		if (n <= 0)
+			return false;
+		m->len += (size_t)n;
+	}
+	return true;
+}
+
+static void tell(const struct machine *m)
+{
+	char *copy = strdup(m->said), *line, *rest = copy;
+
+	while ((line = strsep(&rest, "\r\n")))
+		if (*line)
+			note("| %s", line);
+	free(copy);
+}
+
+static void machine(const char *what, const char *backend, bool found_wanted)
+{
+	struct timespec from, to;
+	struct secret secret;
+	struct machine m;
+	int status = -1;
+	long found;
+	bool good;
+
+	secret_new(&secret);
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	start(&m, backend, &secret);
+	good = says(&m, "inner: up");
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	ok(good, "%s: a kernel boots to its init", what);
+	if (good) {
+		note("%s: after %ld s; %ld pages are allocated", what,
+		     (long)(to.tv_sec - from.tv_sec), um_stat("pages_allocated"));
+		if (attack(&secret, 1, &found) <= 0)
+			die("attack");
+		ok((found > 0) == found_wanted,
+		   "%s: its secret is %sfound in the direct map (%ld)", what,
+		   found_wanted ? "" : "not ", found);
+		if (write(m.in, "\n", 1) != 1)
+			die("write");
+		ok(says(&m, "inner: kept"), "%s: which it still has", what);
+		says(&m, "nothing more");
+	}
+	if (!good) {
+		tell(&m);
+		kill(m.pid, SIGKILL);
+	}
+	waitpid(m.pid, &status, 0);
+	ok(good && WIFEXITED(status) && !WEXITSTATUS(status), "%s: QEMU ends well", what);
+	close(m.in);
+	close(m.out);
+}
+
+int main(void)
+{
+	machine("control, memfd", "memory-backend-memfd,id=ram,share=on,size=" RAM, true);
+	machine("/dev/unmapped",
+		"memory-backend-file,id=ram,mem-path=/dev/unmapped,share=on,size=" RAM,
+		false);
+	ok(um_stat_becomes("pages_allocated", 0, 10), "all of it is freed");
+	ok(!um_shrink() && um_splits() == 0, "and nothing was split");
+	return finish();
+}
