@@ -397,6 +397,10 @@ static bool magazine_load(struct cache *c, enum magazine_kind kind, unsigned lon
 	if (!pages)
 		return false;
 	m = magazine_make(block_pfn(b) + half * HALF_PAGES, pages);
+	if (kind == CLEAN && !avoid_dirty && unlikely(READ_ONCE(c->any_dirty))) {
+		put_back(c, m); /* the first ever may have come meanwhile */
+		return false;
+	}
 	if (kind == DIRTY) {
 		masks = block_get_masks(b, GFP_NOWAIT | __GFP_NOWARN);
 		if (!masks) {
