@@ -160,10 +160,16 @@ static int last_look(void)
 
 COMPAT_SYSCORE(last, last_look);
 
+/*
+ * One that is under way has given its notice already: wait for its end.  Of a
+ * program that has /dev/snapshot open we can't know.
+ */
 int unmapped_pm_init(void)
 {
+	unsigned int flags = lock_system_sleep();
 	int err = register_pm_notifier(&power_notifier);
 
+	unlock_system_sleep(flags);
 	if (!err)
 		register_syscore(&last);
 	return err;
