@@ -31,6 +31,7 @@
 
 #include "compat.h"
 #include "device.h"
+#include "kvm.h"
 #include "object.h"
 #include "pm.h"
 
@@ -124,7 +125,19 @@ static vm_fault_t fault(struct vm_fault *vmf)
 	return ret;
 }
 
+static void opened(struct vm_area_struct *vma)
+{
+	kvm_guard_mapped(vma->vm_mm);
+}
+
+static void closed(struct vm_area_struct *vma)
+{
+	kvm_guard_unmapped(vma->vm_mm);
+}
+
 static const struct vm_operations_struct vm_ops = {
+	.open = opened,
+	.close = closed,
 	.fault = fault,
 };
 
@@ -219,6 +232,7 @@ static int mmap(struct file *file, struct vm_area_struct *vma)
 	vm_flags_set(vma, VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP);
 	vm_flags_clear(vma, VM_MAYEXEC);
 	vma->vm_ops = &vm_ops;
+	opened(vma);
 	return 0;
 }
 

@@ -18,6 +18,7 @@
  *	hotplug		CPUs and memory that come and go
  *	pm		hibernation
  *	object, device	/dev/unmapped
+ *	kvm		what KVM must not do with a guest's memory
  *	holders		who holds how much
  *	debugfs		what is going on
  */
@@ -31,6 +32,7 @@
 #include "device.h"
 #include "host.h"
 #include "hotplug.h"
+#include "kvm.h"
 #include "map_local.h"
 #include "pm.h"
 #include "policy.h"
@@ -84,6 +86,9 @@ static int __init unmapped_init(void)
 	err = unmapped_pm_init();
 	if (err)
 		goto err_shrinker;
+	err = kvm_guard_init();
+	if (err)
+		goto err_pm;
 	unmapped_debugfs_init();
 	err = unmapped_device_init();
 	if (err)
@@ -97,6 +102,8 @@ err_device:
 	unmapped_device_exit();
 err_debugfs:
 	unmapped_debugfs_exit();
+	kvm_guard_exit();
+err_pm:
 	unmapped_pm_exit();
 err_shrinker:
 	unmapped_shrinker_exit();
@@ -116,6 +123,7 @@ static void __exit unmapped_exit(void)
 	unmapped_sysfs_exit();
 	unmapped_device_exit();
 	unmapped_debugfs_exit();
+	kvm_guard_exit();
 	unmapped_pm_exit();
 	unmapped_shrinker_exit();
 	unmapped_hotplug_exit();
