@@ -75,6 +75,7 @@ install: module
 # --- tests -----------------------------------------------------------------
 
 -include tests/host.mk bench/bench.mk
+-include cli/cli.mk
 
 check: deps
 	@scripts/check $(SUITES)

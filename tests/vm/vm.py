@@ -11,6 +11,7 @@ on the console can be mistaken for it.
 import fcntl
 import hashlib
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -106,6 +107,17 @@ def build_guest():
     return programs
 
 
+def build_cli():
+    """Return unmapped(1) and the libraries that it needs, each with its path."""
+    with Lock(os.path.join(BUILD, "cli.lock")):
+        if subprocess.call(["make", "-s", "-C", ROOT, "cli"]):
+            raise Error("make cli failed")
+    program = os.path.join(ROOT, "build", "cli", "unmapped")
+    out = subprocess.check_output(["ldd", program], text=True)
+    # Debian has no static libsmartcols.
+    return program, re.findall(r"(/\S+) \(0x", out)
+
+
 class Cpio:
     """A newc archive: the format of an initramfs."""
 
@@ -198,6 +210,10 @@ def base_archive(modules_dir):
     a.add_file("init", os.path.join(GUEST, "init"))
     for name, exe in sorted(build_guest().items()):
         a.add_file("vm/bin/" + name, exe)
+    cli, libraries = build_cli()
+    a.add_file("vm/bin/unmapped", cli)
+    for path in libraries:
+        a.add_file(path.lstrip("/"), path)
     for name in sorted(os.listdir(GUEST)):
         if name.endswith(".sh"):
             a.add_file("vm/bin/" + name, os.path.join(GUEST, name))
