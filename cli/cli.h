@@ -75,6 +75,8 @@ void try_help(const struct verb *v) __attribute__((noreturn));
 void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The same, and the end with EXIT_ERROR. */
 void give_up(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+/* From now on the program's own errors, of usage too, end with @code. */
+void fail_with(int code);
 void *check_memory(void *p);
 
 #define SIZE_TEXT 24

@@ -15,8 +15,8 @@
 #endif
 
 static const struct verb *const verbs[] = {
-	&verb_map,
-	&verb_record,
+	&verb_status, &verb_map,    &verb_top,	   &verb_blocks, &verb_shrink,
+	&verb_exec,   &verb_doctor, &verb_metrics, &verb_record,
 };
 
 static void usage(void)

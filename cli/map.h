@@ -11,13 +11,13 @@
 
 #define MAP_WIDTHS "8, 16, 32, 64, 128, 256 or 512"
 
-/* What a cell of the picture says, the worst of what is in it. */
+/* What a cell of the picture says: of what is in it, the one that is last here. */
 enum cell {
 	CELL_NONE,
 	CELL_1G,
 	CELL_2M,
-	CELL_HEALABLE,
 	CELL_4K,
+	CELL_HEALABLE,
 	CELL_PAGES_ABSENT,
 	CELL_BLOCK_ABSENT,
 	NR_CELLS

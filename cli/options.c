@@ -11,6 +11,14 @@
 #include "cli.h"
 #include "root.h"
 
+static int code_error = EXIT_ERROR, code_usage = EXIT_USAGE;
+
+void fail_with(int code)
+{
+	code_error = code;
+	code_usage = code;
+}
+
 static void usage(const struct verb *v)
 {
 	printf("Usage: unmapped %s%s%s\n\n%s.\n\nOptions:\n%s", v->name,
@@ -74,7 +82,7 @@ void no_arguments(int argc, char **argv, const struct verb *v)
 void try_help(const struct verb *v)
 {
 	fprintf(stderr, "Try 'unmapped %s%s--help'.\n", v ? v->name : "", v ? " " : "");
-	exit(EXIT_USAGE);
+	exit(code_usage);
 }
 
 static void say(const char *fmt, va_list ap)
@@ -101,7 +109,7 @@ void give_up(const char *fmt, ...)
 	va_start(ap, fmt);
 	say(fmt, ap);
 	va_end(ap);
-	exit(EXIT_ERROR);
+	exit(code_error);
 }
 
 void *check_memory(void *p)

@@ -18,9 +18,8 @@ static const struct {
 	[CELL_NONE] = { ' ', "", "no memory" },
 	[CELL_1G] = { 'G', "\033[42;30m", "1 GiB entry" },
 	[CELL_2M] = { 'M', "\033[46;30m", "2 MiB entries" },
-	[CELL_HEALABLE] = { 'h', "\033[43;30m",
-			    "4 KiB entries that could be one of 2 MiB" },
 	[CELL_4K] = { 'k', "\033[41;37m", "4 KiB entries" },
+	[CELL_HEALABLE] = { 'h', "\033[43;30m", "4 KiB entries that could be of 2 MiB" },
 	[CELL_PAGES_ABSENT] = { 'a', "\033[45;37m", "4 KiB entries, some absent" },
 	[CELL_BLOCK_ABSENT] = { 'U', "\033[44;37m", "2 MiB absent as a whole" },
 };
@@ -38,36 +37,36 @@ static enum cell block_cell(const struct walk_block *b)
 
 enum cell map_cell(const struct walk_region *r, unsigned int first, unsigned int nr)
 {
-	enum cell worst = CELL_NONE, c;
+	enum cell last = CELL_NONE, c;
 	unsigned int i;
 
 	if (r->kind != KIND_TABLE)
 		return r->kind == KIND_MAPPED ? CELL_1G : CELL_BLOCK_ABSENT;
 	for (i = first; i < first + nr; i++) {
 		c = block_cell(&r->blocks[i]);
-		if (c > worst)
-			worst = c;
+		if (c > last)
+			last = c;
 	}
-	return worst;
+	return last;
 }
 
 void map_draw(FILE *to, const struct walk *w, unsigned int width, bool colour)
 {
 	unsigned int each = REGION_BLOCKS / width, i;
-	enum cell c, last;
+	enum cell c, before;
 	size_t n;
 
 	for (n = 0; n < w->nr_regions; n++) {
 		fprintf(to, "%6" PRIu64 "G |", w->regions[n].start / REGION_BYTES);
-		last = CELL_NONE;
+		before = CELL_NONE;
 		for (i = 0; i < width; i++) {
 			c = map_cell(&w->regions[n], i * each, each);
-			if (colour && c != last)
+			if (colour && c != before)
 				fprintf(to, "\033[0m%s", cells[c].colour);
 			fputc(cells[c].letter, to);
-			last = c;
+			before = c;
 		}
-		fprintf(to, "%s|\n", colour && last != CELL_NONE ? "\033[0m" : "");
+		fprintf(to, "%s|\n", colour && before != CELL_NONE ? "\033[0m" : "");
 	}
 }
 
@@ -104,4 +103,10 @@ void map_totals(FILE *to, const struct walk_totals *t, bool bytes)
 		"%s of 2 MiB entries to 1 GiB ones\n",
 		size_text(s[0], t->healable_2m, bytes),
 		size_text(s[1], t->healable_1g, bytes));
+	fprintf(to,
+		"Entries, absent and beyond memory too: %s of 1 GiB, %s of 2 MiB, %s of 4 KiB; "
+		"%" PRIu64 " split in the kernel's image\n",
+		size_text(s[0], t->entries[ENTRY_1G], bytes),
+		size_text(s[1], t->entries[ENTRY_2M], bytes),
+		size_text(s[2], t->entries[ENTRY_4K], bytes), t->image_splits);
 }

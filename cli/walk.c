@@ -22,8 +22,13 @@
 #define ENTRY_PRESENT 0x001ULL
 #define ENTRY_LARGE   0x080ULL
 #define ENTRY_PAT     0x1000ULL /* of a large entry */
-/* Accessed and dirty: may differ within what could be one entry. */
-#define ENTRY_DONT_CARE 0x060ULL
+/*
+ * What may differ within what could be one entry: accessed, dirty, global and bits
+ * for software.  Pages that come back from memfd_secret(2) have lost GLOBAL, so
+ * nothing would ever be healable if that counted.
+ */
+#define ENTRY_DONT_CARE 0x760ULL
+#define ENTRY_KEEP_4K	0x800ULL /* small on purpose: set_memory_4k() */
 #define RUN_TABLES	64
 #define TRIES		3
 
@@ -149,7 +154,7 @@ static int visit_pte_table(struct walker *v, const struct pending *p, const uint
 	b->kind = KIND_TABLE;
 	for (i = 0; i < 8; i++)
 		b->mapped = (uint16_t)(b->mapped + count(present[i] & ram[i]));
-	b->healable = same == ENTRIES && b->ram == BLOCK_PAGES;
+	b->healable = same == ENTRIES && b->ram == BLOCK_PAGES && !(e[0] & ENTRY_KEEP_4K);
 	t->entries[ENTRY_4K] += entries * (uint64_t)KCORE_PAGE;
 	return 0;
 }
