@@ -20,3 +20,9 @@ $(CLI_OUT)/%.o: cli/%.c $(CLI_H)
 
 $(CLI_OUT)/unmapped: $(CLI_OBJECTS)
 	@$(CC) $(LDFLAGS) $^ -o $@ -lsmartcols
+
+.PHONY: check-cli
+check-cli: SHELL := /bin/bash
+
+check-cli: cli
+	$(call result,cli,tests/cli/run $(CLI_OUT)/unmapped)
