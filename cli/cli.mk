@@ -21,8 +21,36 @@ $(CLI_OUT)/%.o: cli/%.c $(CLI_H)
 $(CLI_OUT)/unmapped: $(CLI_OBJECTS)
 	@$(CC) $(LDFLAGS) $^ -o $@ -lsmartcols
 
+# --- what comes along ------------------------------------------------------
+
+.PHONY: cli-man install-cli
+
+cli-man: $(CLI_OUT)/unmapped.1
+
+$(CLI_OUT)/unmapped.1: man/unmapped.1.scd scripts/man
+	@mkdir -p $(@D)
+	@scripts/man <$< >$@.new
+	@mv $@.new $@
+$(CLI_OUT)/unmapped-metrics.service: cli/unmapped-metrics.service.in cli/cli.mk
+	@mkdir -p $(@D)
+	@sed 's,@bindir@,$(PREFIX)/bin,' $< >$@
+
+# The units go where systemd looks for them whatever the PREFIX is.
+UNITDIR ?= $(if $(filter /usr,$(PREFIX)),/usr/lib,/etc)/systemd/system
+
+install-cli: cli cli-man $(CLI_OUT)/unmapped-metrics.service
+	install -D -m 755 $(CLI_OUT)/unmapped $(DESTDIR)$(PREFIX)/bin/unmapped
+	install -D -m 644 $(CLI_OUT)/unmapped.1 \
+		$(DESTDIR)$(PREFIX)/share/man/man1/unmapped.1
+	install -D -m 644 cli/completion \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/unmapped
+	install -D -m 644 $(CLI_OUT)/unmapped-metrics.service \
+		$(DESTDIR)$(UNITDIR)/unmapped-metrics.service
+	install -D -m 644 cli/unmapped-metrics.timer \
+		$(DESTDIR)$(UNITDIR)/unmapped-metrics.timer
+
 .PHONY: check-cli
 check-cli: SHELL := /bin/bash
 
-check-cli: cli
+check-cli: cli cli-man
 	$(call result,cli,tests/cli/run $(CLI_OUT)/unmapped)

@@ -21,7 +21,8 @@ static const struct {
 	[CELL_4K] = { 'k', "\033[41;37m", "4 KiB entries" },
 	[CELL_HEALABLE] = { 'h', "\033[43;30m", "4 KiB entries that could be of 2 MiB" },
 	[CELL_PAGES_ABSENT] = { 'a', "\033[45;37m", "4 KiB entries, some absent" },
-	[CELL_BLOCK_ABSENT] = { 'U', "\033[44;37m", "2 MiB absent as a whole" },
+	[CELL_BLOCK_ABSENT] = { 'U', "\033[44;37m",
+				"2 MiB absent as a whole, as the allocator takes it" },
 };
 
 static enum cell block_cell(const struct walk_block *b)
