@@ -53,4 +53,20 @@ install-cli: cli cli-man $(CLI_OUT)/unmapped-metrics.service
 check-cli: SHELL := /bin/bash
 
 check-cli: cli cli-man
+	@mkdir -p $(HOST)
 	$(call result,cli,tests/cli/run $(CLI_OUT)/unmapped)
+
+# Without main(): options.c and others need libsmartcols or end the program.
+CLI_FUZZED := counters debugfs kcore picture root size walk
+CLI_FUZZ_C := tests/cli/fuzz.c $(CLI_FUZZED:%=cli/%.c)
+
+$(CLI_OUT)/fuzz: $(CLI_FUZZ_C) $(CLI_H)
+	@mkdir -p $(@D)
+	@$(CLANG) $(CLI_FLAGS) -g -O1 -Icli -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=all $(CLI_FUZZ_C) -o $@
+
+.PHONY: check-cli-fuzz
+check-cli-fuzz: SHELL := /bin/bash
+check-cli-fuzz: $(CLI_OUT)/fuzz
+	@mkdir -p $(HOST)
+	$(call result,cli-fuzz,tests/cli/fuzz-run $< 20)

@@ -290,7 +290,8 @@ int kcore_open(struct kcore *k, int fd)
 		return err;
 	if (!k->vmcoreinfo)
 		return fail(k, -ENOENT, "no VMCOREINFO note (CONFIG_VMCORE_INFO)");
-	qsort(k->segments, k->nr_segments, sizeof(*k->segments), by_vaddr);
+	if (k->nr_segments)
+		qsort(k->segments, k->nr_segments, sizeof(*k->segments), by_vaddr);
 	ram_merge(k);
 	if (!k->nr_ram)
 		return fail(k, -ENOENT, "no segment of the direct map");

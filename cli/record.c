@@ -155,7 +155,8 @@ static void pages_sort(struct pages *p)
 {
 	size_t i, last = 0;
 
-	qsort(p->list, p->nr, sizeof(*p->list), by_vaddr);
+	if (p->nr)
+		qsort(p->list, p->nr, sizeof(*p->list), by_vaddr);
 	for (i = 1; i < p->nr; i++)
 		if (p->list[i].vaddr != p->list[last].vaddr)
 			p->list[++last] = p->list[i];

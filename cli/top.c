@@ -140,7 +140,8 @@ static void holders(struct snapshot *s, size_t max)
 
 	printf("\n%10s %7s %8s %8s %-5s %s\n", "PID", "UID", "USED", "SIZE", "FLAGS",
 	       "COMM");
-	qsort(s->holders.list, s->holders.nr, sizeof(*s->holders.list), by_pages);
+	if (s->holders.nr)
+		qsort(s->holders.list, s->holders.nr, sizeof(*s->holders.list), by_pages);
 	for (i = 0; i < s->holders.nr && i < max; i++) {
 		const struct holder *h = &s->holders.list[i];
 

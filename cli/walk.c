@@ -202,7 +202,8 @@ static int visit_queue(struct walker *v, struct queue *q,
 	uint64_t base;
 	int err = 0;
 
-	qsort(q->items, q->nr, sizeof(*q->items), by_table);
+	if (q->nr)
+		qsort(q->items, q->nr, sizeof(*q->items), by_table);
 	for (first = 0; !err && first < q->nr; first = j) {
 		base = q->items[first].table;
 		nr = 1;
