@@ -7,7 +7,7 @@ FLAVOUR ?= cloud
 BUILD   := build
 PREFIX  ?= /usr/local
 KERNELS ?= $(KERNEL)
-SUITES  := style unit tsan lab fuzz model break \
+SUITES  := style unit tsan lab fuzz model break cli cli-fuzz \
 	   $(foreach k,$(KERNELS),module-$(k) vm-$(k)) vm-break
 
 export KERNEL FLAVOUR
@@ -24,6 +24,7 @@ help:
 	@echo 'make module    unmapped.ko for the stock kernel $(KERNEL), flavour $(FLAVOUR)'
 	@echo 'make install   the module for the running kernel, and the headers'
 	@echo '               (KDIR=, DESTDIR=, PREFIX=$(PREFIX))'
+	@echo 'make install-cli  unmapped(1), its man page, completion and units'
 	@echo 'make clean     remove build/'
 	@echo
 	@echo 'Suites of make check, each alone as make check-NAME:'

@@ -52,9 +52,15 @@ install-cli: cli cli-man $(CLI_OUT)/unmapped-metrics.service
 .PHONY: check-cli
 check-cli: SHELL := /bin/bash
 
-check-cli: cli cli-man
+# With sanitizers, but for what shall be fast.
+$(CLI_OUT)/unmapped.asan: $(CLI_C) $(CLI_H)
+	@mkdir -p $(@D)
+	@$(CLANG) $(CLI_FLAGS) -g -O1 -fsanitize=address,undefined \
+		-fno-sanitize-recover=all $(CLI_C) -o $@ -lsmartcols
+
+check-cli: cli cli-man $(CLI_OUT)/unmapped.asan
 	@mkdir -p $(HOST)
-	$(call result,cli,tests/cli/run $(CLI_OUT)/unmapped)
+	$(call result,cli,tests/cli/run $(CLI_OUT)/unmapped.asan $(CLI_OUT)/unmapped)
 
 # Without main(): options.c and others need libsmartcols or end the program.
 CLI_FUZZED := counters debugfs kcore picture root size walk
