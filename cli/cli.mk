@@ -63,7 +63,7 @@ check-cli: cli cli-man $(CLI_OUT)/unmapped.asan
 	$(call result,cli,tests/cli/run $(CLI_OUT)/unmapped.asan $(CLI_OUT)/unmapped)
 
 # Without main(): options.c and others need libsmartcols or end the program.
-CLI_FUZZED := counters debugfs kcore picture root size walk
+CLI_FUZZED := counters debugfs kcore picture ranges root size walk
 CLI_FUZZ_C := tests/cli/fuzz.c $(CLI_FUZZED:%=cli/%.c)
 
 $(CLI_OUT)/fuzz: $(CLI_FUZZ_C) $(CLI_H)

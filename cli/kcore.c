@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kcore.h"
@@ -272,6 +273,19 @@ static int elf_check(struct kcore *k, const Elf64_Ehdr *e)
 	return 0;
 }
 
+/* /proc/kcore is as long as the address space; a file may be shorter than it says. */
+static void count_pages(struct kcore *k)
+{
+	uint64_t bytes = 0, length;
+	struct stat st;
+	size_t i;
+
+	length = fstat(k->fd, &st) ? 0 : (uint64_t)st.st_size;
+	for (i = 0; i < k->nr_segments && bytes < length; i++)
+		bytes += k->segments[i].size;
+	k->nr_pages = (bytes < length ? bytes : length) / KCORE_PAGE;
+}
+
 int kcore_open(struct kcore *k, int fd)
 {
 	Elf64_Ehdr e;
@@ -292,6 +306,7 @@ int kcore_open(struct kcore *k, int fd)
 		return fail(k, -ENOENT, "no VMCOREINFO note (CONFIG_VMCORE_INFO)");
 	if (k->nr_segments)
 		qsort(k->segments, k->nr_segments, sizeof(*k->segments), by_vaddr);
+	count_pages(k);
 	ram_merge(k);
 	if (!k->nr_ram)
 		return fail(k, -ENOENT, "no segment of the direct map");
@@ -357,12 +372,10 @@ int kcore_read(const struct kcore *k, uint64_t vaddr, void *buf, size_t len)
 	return 0;
 }
 
-uint64_t kcore_ram_pages(const struct kcore *k, uint64_t start, uint64_t end)
+const struct kcore_ram *kcore_ram_first(const struct kcore *k, uint64_t start)
 {
 	size_t low = 0, high = k->nr_ram, middle;
-	uint64_t from, to, pages = 0;
 
-	/* The first one that ends behind @start. */
 	while (low < high) {
 		middle = low + (high - low) / 2;
 		if (k->ram[middle].end <= start)
@@ -370,9 +383,17 @@ uint64_t kcore_ram_pages(const struct kcore *k, uint64_t start, uint64_t end)
 		else
 			high = middle;
 	}
-	for (; low < k->nr_ram && k->ram[low].start < end; low++) {
-		from = k->ram[low].start > start ? k->ram[low].start : start;
-		to = k->ram[low].end < end ? k->ram[low].end : end;
+	return k->ram + low;
+}
+
+uint64_t kcore_ram_pages(const struct kcore *k, uint64_t start, uint64_t end)
+{
+	const struct kcore_ram *r = kcore_ram_first(k, start);
+	uint64_t from, to, pages = 0;
+
+	for (; r < k->ram + k->nr_ram && r->start < end; r++) {
+		from = r->start > start ? r->start : start;
+		to = r->end < end ? r->end : end;
 		pages += (to - from) / KCORE_PAGE;
 	}
 	return pages;

@@ -32,6 +32,7 @@ struct kcore {
 	int fd;
 	struct kcore_segment *segments; /* by address */
 	size_t nr_segments;
+	uint64_t nr_pages;     /* that can be read: no more than the file is long */
 	struct kcore_ram *ram; /* by address; they do not touch */
 	size_t nr_ram;
 
@@ -59,6 +60,8 @@ void kcore_close(struct kcore *k);
  * file, or -errno of pread(2). */
 int kcore_read(const struct kcore *k, uint64_t vaddr, void *buf, size_t len);
 
+/* The first range of RAM that ends behind an address, or behind the last one. */
+const struct kcore_ram *kcore_ram_first(const struct kcore *k, uint64_t start);
 /* Pages of RAM in a range of physical addresses, in 4 KiB. */
 uint64_t kcore_ram_pages(const struct kcore *k, uint64_t start, uint64_t end);
 

@@ -109,6 +109,20 @@ static void say_owner(const struct walk_totals *t, bool bytes)
 	putchar('\n');
 }
 
+static void say_doubts(const struct walk_totals *t)
+{
+	if (t->foreign)
+		complain("%" PRIu64
+			 " entries do not map their own address; the kernel was "
+			 "changing its tables",
+			 t->foreign);
+	if (t->blank)
+		complain("%" PRIu64
+			 " page tables read as zeros; what they map is shown as "
+			 "absent",
+			 t->blank);
+}
+
 /* Without page tables to read, there are the counters. */
 static int counters_only(const char *why, bool bytes)
 {
@@ -205,11 +219,7 @@ static int map(int argc, char **argv)
 			give_up("%s", why);
 		return counters_only(why, style.bytes);
 	}
-	if (w.totals.foreign)
-		complain("%" PRIu64
-			 " entries do not map their own address; the kernel was "
-			 "changing its tables",
-			 w.totals.foreign);
+	say_doubts(&w.totals);
 	if (list) {
 		walk_ranges(&w, range_line, &t);
 		table_print(&t);

@@ -73,10 +73,17 @@ static uint64_t flags(const struct walker *v, uint64_t entry)
 	return entry & ~v->k->address_bits & ~ENTRY_DONT_CARE;
 }
 
-static int queue_add(struct queue *q, uint64_t table, size_t region, size_t block)
+static int queue_add(struct walker *v, struct queue *q, uint64_t table, size_t region,
+		     size_t block)
 {
 	struct pending *more;
 
+	/* Every table is a page of its own, so there are not more of them. */
+	if (v->pmds.nr + v->ptes.nr >= v->k->nr_pages) {
+		snprintf(v->k->error, sizeof(v->k->error),
+			 "more page tables than pages in the file");
+		return -EINVAL;
+	}
 	if (q->nr == q->size) {
 		q->size = q->size ? q->size * 2 : 256;
 		more = reallocarray(q->items, q->size, sizeof(*more));
@@ -117,12 +124,15 @@ static int read_tables(struct walker *v, uint64_t vaddr, table_t *to, size_t nr)
 /* Which pages of a block are memory: a bit each. */
 static void ram_bits(const struct walker *v, uint64_t start, uint64_t bits[8])
 {
-	unsigned int i;
+	const struct kcore_ram *r = kcore_ram_first(v->k, start);
+	const struct kcore_ram *end = v->k->ram + v->k->nr_ram;
+	uint64_t page;
 
-	for (i = 0; i < BLOCK_PAGES; i++)
-		if (kcore_ram_pages(v->k, start + i * KCORE_PAGE,
-				    start + (i + 1) * KCORE_PAGE))
-			bits[i / 64] |= 1ULL << i % 64;
+	for (; r < end && r->start < start + BLOCK_BYTES; r++) {
+		page = r->start > start ? (r->start - start) / KCORE_PAGE : 0;
+		for (; page < BLOCK_PAGES && start + page * KCORE_PAGE < r->end; page++)
+			bits[page / 64] |= 1ULL << page % 64;
+	}
 }
 
 static unsigned int count(uint64_t x)
@@ -152,11 +162,22 @@ static int visit_pte_table(struct walker *v, const struct pending *p, const uint
 	else if (b->ram)
 		ram_bits(v, start, ram);
 	b->kind = KIND_TABLE;
+	t->blank += !entries && b->ram;
 	for (i = 0; i < 8; i++)
 		b->mapped = (uint16_t)(b->mapped + count(present[i] & ram[i]));
 	b->healable = same == ENTRIES && b->ram == BLOCK_PAGES && !(e[0] & ENTRY_KEEP_4K);
 	t->entries[ENTRY_4K] += entries * (uint64_t)KCORE_PAGE;
 	return 0;
+}
+
+static bool is_blank(const uint64_t *e)
+{
+	unsigned int i;
+
+	for (i = 0; i < ENTRIES; i++)
+		if (e[i])
+			return false;
+	return true;
 }
 
 static int visit_pmd_table(struct walker *v, const struct pending *p, const uint64_t *e)
@@ -171,13 +192,14 @@ static int visit_pmd_table(struct walker *v, const struct pending *p, const uint
 	if (!r->blocks)
 		return -ENOMEM;
 	r->kind = KIND_TABLE;
+	t->blank += r->ram && is_blank(e);
 	for (i = 0; !err && i < ENTRIES; i++) {
 		struct walk_block *b = &r->blocks[i];
 
 		start = r->start + i * BLOCK_BYTES;
 		b->ram = (uint16_t)kcore_ram_pages(v->k, start, start + BLOCK_BYTES);
 		if (is_table(e[i])) {
-			err = queue_add(&v->ptes, address(v, e[i]), p->region, i);
+			err = queue_add(v, &v->ptes, address(v, e[i]), p->region, i);
 			continue;
 		}
 		if (!e[i])
@@ -268,7 +290,7 @@ static int visit_regions(struct walker *v)
 			table = v->k->page_offset + address(v, entry);
 		}
 		if (level == 3) {
-			err = queue_add(&v->pmds, address(v, entry), i, 0);
+			err = queue_add(v, &v->pmds, address(v, entry), i, 0);
 			if (err)
 				return err;
 			continue;
@@ -431,69 +453,4 @@ void walk_free(struct walk *w)
 	free(w->regions);
 	w->regions = NULL;
 	w->nr_regions = 0;
-}
-
-/* --- ranges ----------------------------------------------------------------- */
-
-struct joiner {
-	struct walk_range now;
-	int (*fn)(void *arg, const struct walk_range *r);
-	void *arg;
-};
-
-static int join(struct joiner *j, const struct walk_range *r)
-{
-	struct walk_range *n = &j->now;
-	int err = 0;
-
-	if (n->end == r->start && n->end && n->size == r->size &&
-	    n->absent == r->absent && n->healable == r->healable) {
-		n->end = r->end;
-		n->absent_bytes += r->absent_bytes;
-		return 0;
-	}
-	if (n->end)
-		err = j->fn(j->arg, n);
-	*n = *r;
-	return err;
-}
-
-static int block_range(struct joiner *j, uint64_t start, const struct walk_block *b)
-{
-	struct walk_range r = {
-		.start = start,
-		.end = start + BLOCK_BYTES,
-		.size = b->kind == KIND_TABLE ? ENTRY_4K : ENTRY_2M,
-		.absent = b->mapped != b->ram,
-		.healable = b->healable,
-		.absent_bytes = (uint64_t)(b->ram - b->mapped) * KCORE_PAGE,
-	};
-
-	return b->ram ? join(j, &r) : 0;
-}
-
-int walk_ranges(const struct walk *w, int (*fn)(void *arg, const struct walk_range *r),
-		void *arg)
-{
-	struct joiner j = { .fn = fn, .arg = arg };
-	const struct walk_region *r;
-	unsigned int i;
-	int err = 0;
-
-	for (r = w->regions; !err && r < w->regions + w->nr_regions; r++) {
-		struct walk_range whole = {
-			.start = r->start,
-			.end = r->start + REGION_BYTES,
-			.size = ENTRY_1G,
-			.absent = r->kind != KIND_MAPPED,
-		};
-
-		if (whole.absent)
-			whole.absent_bytes = r->ram * (uint64_t)KCORE_PAGE;
-		if (r->kind != KIND_TABLE)
-			err = join(&j, &whole);
-		for (i = 0; !err && r->blocks && i < REGION_BLOCKS; i++)
-			err = block_range(&j, r->start + i * BLOCK_BYTES, &r->blocks[i]);
-	}
-	return err || !j.now.end ? err : fn(arg, &j.now);
 }

@@ -64,6 +64,11 @@ struct walk_totals {
 	uint64_t image_splits;
 	uint64_t tables;  /* page-table pages read */
 	uint64_t foreign; /* entries that map something else than their own */
+	/*
+	 * Tables for memory that read as zeros.  The kernel leaves none such; but
+	 * /proc/kcore gives zeros for a page that it can't read.
+	 */
+	uint64_t blank;
 };
 
 struct walk {
@@ -83,8 +88,8 @@ typedef int (*walk_table_fn)(void *arg, uint64_t vaddr, const void *page);
  * The kernel may change the tables meanwhile; if an entry turns up that can't be
  * the direct map's, all is read again, up to 3 times.
  *
- * Return: 0 or -errno, with k->error: -EFBIG, -ENOMEM, -EFAULT for a table that is
- * not in the file, -EIO.
+ * Return: 0 or -errno, with k->error: -EFBIG, -ENOMEM, -EINVAL for more tables than
+ * there can be, -EFAULT for one that is not in the file, -EIO.
  */
 int walk_read(struct walk *w, struct kcore *k, size_t max_regions, walk_table_fn table,
 	      void *arg);
