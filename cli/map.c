@@ -34,6 +34,20 @@ static const struct column columns[] = {
 			   false },
 };
 
+static void say_doubts(const struct walk_totals *t)
+{
+	if (t->foreign)
+		complain("%" PRIu64
+			 " entries do not map their own address; the kernel was "
+			 "changing its tables",
+			 t->foreign);
+	if (t->blank)
+		complain("%" PRIu64
+			 " page tables read as zeros; what they map is shown as "
+			 "absent",
+			 t->blank);
+}
+
 int map_read(struct walk *w, char why[MAP_WHY])
 {
 	struct kcore k;
@@ -51,6 +65,8 @@ int map_read(struct walk *w, char why[MAP_WHY])
 		err = walk_read(w, &k, 0, NULL, NULL);
 	if (err)
 		snprintf(why, MAP_WHY, "/proc/kcore: %s", k.error);
+	else
+		say_doubts(&w->totals);
 	kcore_close(&k);
 	return err;
 }
@@ -104,23 +120,9 @@ static void say_owner(const struct walk_totals *t, bool bytes)
 	free(stats.lines);
 	printf("Allocator: %s of that is the module's", size_text(s[0], owned, bytes));
 	if (absent > owned)
-		printf(", %s of others as memfd_secret(2)",
+		printf(", %s of others, as memfd_secret(2) and KFENCE",
 		       size_text(s[1], absent - owned, bytes));
 	putchar('\n');
-}
-
-static void say_doubts(const struct walk_totals *t)
-{
-	if (t->foreign)
-		complain("%" PRIu64
-			 " entries do not map their own address; the kernel was "
-			 "changing its tables",
-			 t->foreign);
-	if (t->blank)
-		complain("%" PRIu64
-			 " page tables read as zeros; what they map is shown as "
-			 "absent",
-			 t->blank);
 }
 
 /* Without page tables to read, there are the counters. */
@@ -219,7 +221,6 @@ static int map(int argc, char **argv)
 			give_up("%s", why);
 		return counters_only(why, style.bytes);
 	}
-	say_doubts(&w.totals);
 	if (list) {
 		walk_ranges(&w, range_line, &t);
 		table_print(&t);

@@ -32,7 +32,9 @@ void map_legend(FILE *to, unsigned int width, bool colour);
 void map_totals(FILE *to, const struct walk_totals *t, bool bytes);
 
 /*
- * Walk the direct map of this machine, or of the recorded one.
+ * Walk the direct map of this machine, or of the recorded one, and say on standard
+ * error what makes the result doubtful.
+ *
  * Return: 0, or -errno and why[].
  */
 #define MAP_WHY 256

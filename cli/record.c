@@ -262,7 +262,8 @@ static void kcore_write(FILE *to, const struct kcore *k, struct pages *p)
 	free(text);
 }
 
-static void copy_kcore(int dir)
+/* Return: whether what is there could be recorded. */
+static bool copy_kcore(int dir)
 {
 	struct pages pages = {};
 	struct kcore k;
@@ -273,25 +274,29 @@ static void copy_kcore(int dir)
 	fd = root_open("/proc/kcore");
 	if (fd < 0) {
 		complain("/proc/kcore: %s; page tables are not recorded", strerror(-fd));
-		return;
+		return fd == -ENOENT;
 	}
 	err = kcore_open(&k, fd);
 	if (!err)
 		err = walk_read(&w, &k, 0, keep, &pages);
-	if (err)
-		give_up("/proc/kcore: %s", k.error);
-	walk_free(&w);
-	to = create(dir, "/proc/kcore");
-	kcore_write(to, &k, &pages);
-	done(to);
+	if (err) {
+		complain("/proc/kcore: %s; page tables are not recorded", k.error);
+	} else {
+		walk_free(&w);
+		to = create(dir, "/proc/kcore");
+		kcore_write(to, &k, &pages);
+		done(to);
+	}
 	free(pages.list);
 	kcore_close(&k);
+	return !err;
 }
 
 static int record(int argc, char **argv)
 {
 	static const struct option options[] = { COMMON_OPTIONS, {} };
 	struct style style = {};
+	bool good;
 	size_t i;
 	int c, dir;
 
@@ -309,9 +314,9 @@ static int record(int argc, char **argv)
 	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		copy(dir, files[i]);
 	copy_cpuinfo(dir);
-	copy_kcore(dir);
+	good = copy_kcore(dir);
 	close(dir);
-	return EXIT_DONE;
+	return good ? EXIT_DONE : EXIT_ERROR;
 }
 
 const struct verb verb_record = {
