@@ -42,7 +42,8 @@ static const struct column holder_columns[] = {
 	[COL_UID] = { "UID", "its user", COLUMN_NUMBER, false },
 	[COL_USED] = { "USED", "memory allocated", COLUMN_SIZE, false },
 	[COL_BYTES] = { "BYTES", "size of the object", COLUMN_SIZE, false },
-	[COL_FLAGS] = { "FLAGS", "g grows, t one node only, n no 2 MiB entries",
+	[COL_FLAGS] = { "FLAGS",
+			"g grows, t one node, n no 2M entries, w wiped, z not zeroed",
 			COLUMN_TEXT, false },
 	[COL_COMM] = { "COMM", "name of who made it", COLUMN_TEXT, false },
 };
