@@ -227,10 +227,10 @@ static void test_ahead(struct seq_file *m)
 	for (i = 0; i < 500 && !page; i++) {
 		page = unmapped_pages_alloc(GFP_NOWAIT | __GFP_ZERO | __GFP_NOWARN, 0);
 		if (!page)
-			msleep(10);
+			msleep(20);
 	}
 	ok(m, i && page && is_absent(page),
-	   "GFP_NOWAIT: refilled behind the one it failed (%lu ms)", i * 10);
+	   "GFP_NOWAIT: refilled behind the one it failed (%lu ms)", i * 20);
 	unmapped_pages_free(page, 0);
 	while (nr--)
 		unmapped_pages_free(pages[nr], 0);
