@@ -63,7 +63,7 @@ $(HOST)/bench-core: bench/core.c $(CORE_C) $(HOST_H)
 check-unit: $(UNITS:%=$(HOST)/unit/%) $(HOST)/unit/threads
 	$(call result,unit,tests/unit/run $^)
 
-check-tsan: $(HOST)/threads/block $(HOST)/threads/threads
+check-tsan: $(HOST)/threads/block $(HOST)/threads/slab $(HOST)/threads/threads
 	$(call result,tsan,tests/unit/run $^)
 
 # Many machines; every call failing once; one of a real size.
