@@ -7,7 +7,7 @@ FLAVOUR ?= cloud
 BUILD   := build
 PREFIX  ?= /usr/local
 KERNELS ?= $(KERNEL)
-SUITES  := style unit tsan lab fuzz model break cli cli-fuzz \
+SUITES  := style unit tsan lab fuzz model break cli cli-fuzz lib \
 	   $(foreach k,$(KERNELS),module-$(k) vm-$(k)) vm-break
 
 export KERNEL FLAVOUR
@@ -22,7 +22,8 @@ help:
 	@echo 'make soak      five minutes of mixed load in a VM; check has 30 s of it'
 	@echo 'make bench     what allocation costs; rows in build/bench.json'
 	@echo 'make module    unmapped.ko for the stock kernel $(KERNEL), flavour $(FLAVOUR)'
-	@echo 'make install   the module for the running kernel, and the headers'
+	@echo 'make lib       libunmapped, in build/lib; make install-lib installs it alone'
+	@echo 'make install   the module for the running kernel, the headers, the library'
 	@echo '               (KDIR=, DESTDIR=, PREFIX=$(PREFIX))'
 	@echo 'make install-cli  unmapped(1), its man page, completion and units'
 	@echo 'make clean     remove build/'
@@ -76,7 +77,7 @@ install: module
 # --- tests -----------------------------------------------------------------
 
 -include tests/host.mk bench/bench.mk
--include cli/cli.mk
+-include cli/cli.mk lib/lib.mk
 
 check: deps
 	@scripts/check $(SUITES)

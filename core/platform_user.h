@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -280,14 +281,21 @@ static inline void spin_lock_init(spinlock_t *l)
 
 static inline void um_spin_lock(spinlock_t *l)
 {
+	unsigned int spins = 0;
+
 #ifdef UM_CHECKS
 	if (um_spin_depth)
 		um_warn(__FILE__, __LINE__, "a second spinlock is taken");
 	um_spin_depth++;
 #endif
-	while (__atomic_exchange_n(&l->locked, 1, __ATOMIC_ACQUIRE))
-		while (__atomic_load_n(&l->locked, __ATOMIC_RELAXED))
+	while (__atomic_exchange_n(&l->locked, 1, __ATOMIC_ACQUIRE)) {
+		while (__atomic_load_n(&l->locked, __ATOMIC_RELAXED)) {
 			__builtin_ia32_pause();
+			/* Unlike in the kernel, who has it may not be running. */
+			if (!(++spins % 128))
+				sched_yield();
+		}
+	}
 }
 
 static inline void um_spin_unlock(spinlock_t *l)

@@ -470,7 +470,8 @@ static const char *validate_slab(const struct slabs *s, const struct slab *slab)
 {
 	const struct slab_class *c = &s->classes[slab->class];
 	unsigned long held[SLAB_WORDS], word;
-	unsigned int i, bit, states;
+	unsigned long states;
+	unsigned int i, bit;
 	const char *wrong = in_magazines(c, slab, held);
 
 	for (i = 0; i < SLAB_SLOTS && !wrong; i++) {

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Guarded objects: pages of their own, between two that can't be accessed.
+ *
+ *	| guard | ....... canary object | guard |
+ *
+ * The object ends where its pages do.  Neighbours lie guard to guard, so each costs
+ * the process two mappings, whatever the order it was made in.
+ */
+#include <sys/mman.h>
+
+#include "lib.h"
+
+#define CANARY_BYTES 16UL
+
+static void canary(const void *p, u64 *c)
+{
+	c[0] = slab_canary(&lib.slabs, p);
+	c[1] = slab_canary(&lib.slabs, &((const char *)p)[8]) * 0x9e3779b97f4a7c15ULL;
+}
+
+static bool canary_is_there(const char *p)
+{
+	u64 want[2], have[2];
+
+	canary(p, want);
+	memcpy(have, p - CANARY_BYTES, sizeof(have));
+	return have[0] == want[0] && have[1] == want[1];
+}
+
+static int protect(unsigned long pfn, unsigned long nr, int prot)
+{
+	if (!mprotect(page_address(pfn), nr * PAGE_SIZE, prot))
+		return 0;
+	return failed(-ENOMEM, "mprotect: %s: sysctl vm.max_map_count may be too low",
+		      strerror(errno));
+}
+
+/* @nr pages with a guard at each end. */
+static int take_pages(unsigned long nr, unsigned long *first)
+{
+	unsigned int order = order_of((nr + 2) * PAGE_SIZE);
+	unsigned long pfn;
+
+	if (pages_alloc(order, &pfn))
+		return -ENOMEM;
+	if (nr + 2 < 1UL << order)
+		pages_free(pfn + nr + 2, (1UL << order) - nr - 2);
+	if (!pages_touch(pfn + 1, nr) && !protect(pfn, 1, PROT_NONE)) {
+		if (!protect(pfn + nr + 1, 1, PROT_NONE)) {
+			*first = pfn;
+			return 0;
+		}
+		mprotect(page_address(pfn), PAGE_SIZE, PROT_READ | PROT_WRITE);
+	}
+	pages_free(pfn, nr + 2);
+	return -ENOMEM;
+}
+
+static void *guarded_alloc(size_t size)
+{
+	unsigned long nr, first, pfn;
+	struct span *s;
+	u64 c[2];
+	char *p;
+
+	if (size > UNMAPPED_MAX - 2 * PAGE_SIZE - CANARY_BYTES) {
+		failed(-ENOMEM, "%zu bytes are more than the largest guarded object, %zu",
+		       size, UNMAPPED_MAX - 2 * PAGE_SIZE - CANARY_BYTES);
+		return NULL;
+	}
+	nr = (size + CANARY_BYTES + PAGE_SIZE - 1) / PAGE_SIZE;
+	if (take_pages(nr, &first))
+		return NULL;
+	p = (char *)page_address(first + 1 + nr) - size;
+	/* One of 0 bytes starts where the guard does. */
+	pfn = first + (unsigned long)(p - (char *)page_address(first)) / PAGE_SIZE;
+	s = span_of(pfn, true);
+	if (!s) {
+		protect(first, nr + 2, PROT_READ | PROT_WRITE);
+		pages_free(first, nr + 2);
+		return NULL;
+	}
+	canary(p, c);
+	memcpy(p - CANARY_BYTES, c, sizeof(c));
+	s->lead = (u32)(pfn - first);
+	s->nr = (u32)(nr + 2);
+	s->size = size;
+	s->access = UNMAPPED_READWRITE;
+	WRITE_ONCE(s->kind, SPAN_GUARDED);
+	return p;
+}
+
+EXPORT void *unmapped_guarded_malloc(size_t size)
+{
+	enum entry e = ENTER();
+	void *p;
+
+	if (e == ENTRY_FAILED)
+		return NULL;
+	p = guarded_alloc(size);
+	if (!p)
+		errno = ENOMEM;
+	LEAVE(e);
+	return p;
+}
+
+/* Where the object of a span starts. */
+static char *start_of(unsigned long pfn, const struct span *s)
+{
+	return (char *)page_address(pfn - s->lead + s->nr - 1) - s->size;
+}
+
+void guarded_free(void *p, unsigned long pfn, struct span *s)
+{
+	unsigned long first = pfn - s->lead, nr = s->nr;
+
+	if (p != start_of(pfn, s))
+		misuse(p, "freed, but not the start of an object");
+	if (s->access == UNMAPPED_NOACCESS &&
+	    protect(first + 1, nr - 2, PROT_READ | PROT_WRITE))
+		misuse(p, unmapped_strerror());
+	if (!canary_is_there(p))
+		misuse(p, "written before the start: its canary is gone");
+	if (cmpxchg(&s->kind, SPAN_GUARDED, SPAN_NONE) != SPAN_GUARDED)
+		misuse(p, "freed twice");
+	/* Fewer mappings: this can't fail where the guards could be made. */
+	if (protect(first, nr, PROT_READ | PROT_WRITE))
+		misuse(p, unmapped_strerror());
+	pages_free(first, nr);
+	pages_decay();
+}
+
+EXPORT int unmapped_protect(void *p, int access)
+{
+	static const int prots[] = {
+		[UNMAPPED_NOACCESS] = PROT_NONE,
+		[UNMAPPED_READONLY] = PROT_READ,
+		[UNMAPPED_READWRITE] = PROT_READ | PROT_WRITE,
+	};
+	struct span *s = NULL;
+	unsigned long pfn;
+	enum entry e;
+	int err;
+
+	if (access != UNMAPPED_NOACCESS && access != UNMAPPED_READONLY &&
+	    access != UNMAPPED_READWRITE) {
+		failed(-EINVAL, "access %d is not 0, 1 or 3 (UNMAPPED_NOACCESS, ...)",
+		       access);
+		return -1;
+	}
+	e = ENTER();
+	if (e == ENTRY_FAILED)
+		return -1;
+	if (page_of(p, &pfn))
+		s = span_of(pfn, false);
+	if (!s || s->kind != SPAN_GUARDED || p != start_of(pfn, s)) {
+		err = failed(-EINVAL, "%p is not a guarded object", p);
+	} else {
+		err = protect(pfn - s->lead + 1, s->nr - 2, prots[access]);
+		if (!err)
+			s->access = (u8)access;
+	}
+	LEAVE(e);
+	return err ? -1 : 0;
+}
