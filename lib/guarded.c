@@ -2,16 +2,19 @@
 /*
  * Guarded objects: pages of their own, between two that can't be accessed.
  *
- *	| guard | ....... canary object | guard |
+ *	| guard | ....... canary object | guard ... |
  *
- * The object ends where its pages do.  Neighbours lie guard to guard, so each costs
- * the process two mappings, whatever the order it was made in.
+ * The object ends where its pages do.  A small one keeps what is left of its run as
+ * guard, too: neighbours then lie guard to guard, and each costs the process two
+ * mappings (of vm.max_map_count), not four.
  */
 #include <sys/mman.h>
 
 #include "lib.h"
 
 #define CANARY_BYTES 16UL
+/* Runs up to this order are kept whole. */
+#define SMALL_ORDER 3U
 
 static void canary(const void *p, u64 *c)
 {
@@ -36,25 +39,36 @@ static int protect(unsigned long pfn, unsigned long nr, int prot)
 		      strerror(errno));
 }
 
-/* @nr pages with a guard at each end. */
-static int take_pages(unsigned long nr, unsigned long *first)
+/* How many pages an object takes, without guards. */
+static unsigned long pages_of(size_t size)
+{
+	return (size + CANARY_BYTES + PAGE_SIZE - 1) / PAGE_SIZE;
+}
+
+/*
+ * Pages with guards: one before, and one or more behind.  Of a large run those that
+ * are not needed are freed.  Return: how many there are, 0 for none.
+ */
+static unsigned long take_pages(unsigned long nr, unsigned long *first)
 {
 	unsigned int order = order_of((nr + 2) * PAGE_SIZE);
-	unsigned long pfn;
+	unsigned long all = 1UL << order, pfn;
 
 	if (pages_alloc(order, &pfn))
-		return -ENOMEM;
-	if (nr + 2 < 1UL << order)
-		pages_free(pfn + nr + 2, (1UL << order) - nr - 2);
+		return 0;
+	if (order > SMALL_ORDER) {
+		pages_free(pfn + nr + 2, all - nr - 2);
+		all = nr + 2;
+	}
 	if (!pages_touch(pfn + 1, nr) && !protect(pfn, 1, PROT_NONE)) {
-		if (!protect(pfn + nr + 1, 1, PROT_NONE)) {
+		if (!protect(pfn + nr + 1, all - nr - 1, PROT_NONE)) {
 			*first = pfn;
-			return 0;
+			return all;
 		}
 		mprotect(page_address(pfn), PAGE_SIZE, PROT_READ | PROT_WRITE);
 	}
-	pages_free(pfn, nr + 2);
-	return -ENOMEM;
+	pages_free(pfn, all);
+	return 0;
 }
 
 static void *guarded_alloc(size_t size)
@@ -69,22 +83,22 @@ static void *guarded_alloc(size_t size)
 		       size, UNMAPPED_MAX - 2 * PAGE_SIZE - CANARY_BYTES);
 		return NULL;
 	}
-	nr = (size + CANARY_BYTES + PAGE_SIZE - 1) / PAGE_SIZE;
-	if (take_pages(nr, &first))
+	nr = take_pages(pages_of(size), &first);
+	if (!nr)
 		return NULL;
-	p = (char *)page_address(first + 1 + nr) - size;
+	p = (char *)page_address(first + 1 + pages_of(size)) - size;
 	/* One of 0 bytes starts where the guard does. */
-	pfn = first + (unsigned long)(p - (char *)page_address(first)) / PAGE_SIZE;
+	page_of(p, &pfn);
 	s = span_of(pfn, true);
 	if (!s) {
-		protect(first, nr + 2, PROT_READ | PROT_WRITE);
-		pages_free(first, nr + 2);
+		protect(first, nr, PROT_READ | PROT_WRITE);
+		pages_free(first, nr);
 		return NULL;
 	}
 	canary(p, c);
 	memcpy(p - CANARY_BYTES, c, sizeof(c));
 	s->lead = (u32)(pfn - first);
-	s->nr = (u32)(nr + 2);
+	s->nr = (u32)nr;
 	s->size = size;
 	s->access = UNMAPPED_READWRITE;
 	WRITE_ONCE(s->kind, SPAN_GUARDED);
@@ -108,7 +122,7 @@ EXPORT void *unmapped_guarded_malloc(size_t size)
 /* Where the object of a span starts. */
 static char *start_of(unsigned long pfn, const struct span *s)
 {
-	return (char *)page_address(pfn - s->lead + s->nr - 1) - s->size;
+	return (char *)page_address(pfn - s->lead + 1 + pages_of(s->size)) - s->size;
 }
 
 void guarded_free(void *p, unsigned long pfn, struct span *s)
@@ -118,7 +132,7 @@ void guarded_free(void *p, unsigned long pfn, struct span *s)
 	if (p != start_of(pfn, s))
 		misuse(p, "freed, but not the start of an object");
 	if (s->access == UNMAPPED_NOACCESS &&
-	    protect(first + 1, nr - 2, PROT_READ | PROT_WRITE))
+	    protect(first + 1, pages_of(s->size), PROT_READ | PROT_WRITE))
 		misuse(p, unmapped_strerror());
 	if (!canary_is_there(p))
 		misuse(p, "written before the start: its canary is gone");
@@ -157,7 +171,7 @@ EXPORT int unmapped_protect(void *p, int access)
 	if (!s || s->kind != SPAN_GUARDED || p != start_of(pfn, s)) {
 		err = failed(-EINVAL, "%p is not a guarded object", p);
 	} else {
-		err = protect(pfn - s->lead + 1, s->nr - 2, prots[access]);
+		err = protect(pfn - s->lead + 1, pages_of(s->size), prots[access]);
 		if (!err)
 			s->access = (u8)access;
 	}

@@ -65,8 +65,8 @@ struct lib {
 
 	struct allocator pages;
 	struct slabs slabs;
-	struct span **spans; /* by block: of its pages */
-};
+	struct span **spans;	  /* by block: of its pages */
+} __attribute__((aligned(4096))); /* whole pages: the kernel wipes no less */
 
 extern struct lib lib;
 

@@ -26,8 +26,7 @@ static struct {
 	char *next, *end;
 	struct header *free;
 	size_t mapped;
-	char pad[PAGE_SIZE - 64];
-} pool __attribute__((aligned(4096)));
+} __attribute__((aligned(4096))) pool;
 
 static void warn(const char *file, int line, const char *what)
 {

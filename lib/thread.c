@@ -12,9 +12,7 @@
 
 #include "lib.h"
 
-struct lib lib __attribute__((aligned(4096)));
-/* Nothing else may be on its last page: the kernel wipes all of it. */
-static char after_lib __attribute__((aligned(4096), used));
+struct lib lib;
 
 /* Not wiped: what a child has to know of its parent. */
 static struct range {
@@ -37,7 +35,7 @@ static void forked(void)
 __attribute__((constructor(101))) static void init(void)
 {
 	metadata_init();
-	wipe_on_fork(&lib, (size_t)(&after_lib - (char *)&lib));
+	wipe_on_fork(&lib, sizeof(lib));
 	if (key_made)
 		return;
 	key_made = !pthread_key_create(&key, thread_end);

@@ -27,6 +27,15 @@
 #define PAGE 4096UL
 #define MIB  (1UL << 20)
 
+/* Does TSan watch?  It takes a child's only thread to race with its parent's others. */
+#if defined(__SANITIZE_THREAD__)
+#define RACES_SEEN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define RACES_SEEN 1
+#endif
+#endif
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)
