@@ -6,7 +6,7 @@
 
 #include "lib.h"
 
-static __thread char reason[192];
+static __thread char reason[224];
 
 int failed(int err, const char *fmt, ...)
 {
@@ -28,6 +28,23 @@ int failed_limit(size_t bytes)
 		      "RLIMIT_MEMLOCK is %llu kB, too low for %zu kB more: raise it "
 		      "(ulimit -l, LimitMEMLOCK=, limits.conf), or give CAP_IPC_LOCK",
 		      (unsigned long long)limit.rlim_cur / 1024, bytes / 1024);
+}
+
+/*
+ * Kernels of 2026 count memfd_secret(2) by page and user when it is touched, with
+ * no exception for CAP_IPC_LOCK; they do not say whether it was that.
+ */
+int failed_touch(void)
+{
+	struct rlimit limit = { 0, 0 };
+
+	getrlimit(RLIMIT_MEMLOCK, &limit);
+	if (limit.rlim_cur == RLIM_INFINITY)
+		return failed(-ENOMEM, "the system has no memory left");
+	return failed(-ENOMEM,
+		      "RLIMIT_MEMLOCK is %llu kB, and the user has reached it (raise it: "
+		      "ulimit -l, LimitMEMLOCK=, limits.conf), or no memory is left",
+		      (unsigned long long)limit.rlim_cur / 1024);
 }
 
 EXPORT const char *unmapped_strerror(void)

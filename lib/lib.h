@@ -160,6 +160,8 @@ int backend_init(void);
 int failed(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The same for RLIMIT_MEMLOCK. */
 int failed_limit(size_t bytes);
+/* The same for a page that could not be had when it was touched. */
+int failed_touch(void);
 /* To stderr, without malloc(). */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

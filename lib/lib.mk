@@ -18,7 +18,7 @@ LIB_LINK    := -Wl,-z,nodelete,-z,defs,-z,relro,-z,now -pthread
 lib_objects  = $(patsubst %.c,$(LIB_OUT)/$(1)/%.o,$(LIB_C) $(LIB_CORE))
 
 .PHONY: lib install-lib check-lib
-lib: $(LIB_OUT)/libunmapped.so $(LIB_OUT)/libunmapped.a
+lib: $(LIB_OUT)/libunmapped.so $(LIB_OUT)/libunmapped.a $(LIB_OUT)/libunmapped-sodium.so
 
 $(LIB_OUT)/opt/lib/%.o: lib/%.c $(LIB_H)
 	@mkdir -p $(@D)
@@ -49,9 +49,18 @@ $(LIB_OUT)/libunmapped.a: $(call lib_objects,opt)
 	@rm -f $@
 	@ar rcs $@ $(LIB_OUT)/unmapped.o
 
+# libsodium's names, for programs that use those.
+$(LIB_OUT)/libunmapped-sodium.so: lib/sodium.c lib/sodium.map $(LIB_OUT)/libunmapped.so
+	@$(CC) $(LIB_FLAGS) $(LIB_STRICT) -O2 -shared \
+		-Wl,-soname,libunmapped-sodium.so.$(LIB_SO) \
+		-Wl,--version-script=lib/sodium.map $< -o $@.$(LIB_VERSION) \
+		-L$(LIB_OUT) -lunmapped -Wl,-rpath,'$$ORIGIN' $(LIB_LINK)
+	@ln -sf libunmapped-sodium.so.$(LIB_VERSION) $@.$(LIB_SO)
+	@ln -sf libunmapped-sodium.so.$(LIB_SO) $@
+
 install-lib: lib
 	@install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
-	cp -P $(LIB_OUT)/libunmapped.so* $(LIB_OUT)/libunmapped.a $(DESTDIR)$(LIBDIR)/
+	cp -P $(LIB_OUT)/libunmapped*.so* $(LIB_OUT)/libunmapped.a $(DESTDIR)$(LIBDIR)/
 	install -m 644 include/unmapped.h $(DESTDIR)$(PREFIX)/include/
 	@sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(LIB_VERSION)|' \
 		lib/unmapped.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/unmapped.pc

@@ -285,7 +285,7 @@ int pages_touch(unsigned long pfn, unsigned long nr)
 		p = page_address(pfn);
 		/* It writes the number of the processor. */
 		if (syscall(SYS_getcpu, p, NULL, NULL) && errno == EFAULT)
-			return failed(-ENOMEM, "the system has no memory left");
+			return failed_touch();
 		*p = 0;
 		mark_touched(pfn, 1, true);
 	}

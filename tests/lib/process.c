@@ -16,11 +16,6 @@
 #define FORKS 300
 #endif
 
-static bool is_device(void)
-{
-	return !strcmp(unmapped_backend(NULL), "device");
-}
-
 /* --- threads ------------------------------------------------------------------ */
 
 static void *mail[64];
@@ -453,7 +448,7 @@ static void never_dumped_nor_swapped(void **state)
 	(void)state;
 	assert_true(has_flag(p, " dd"));
 	assert_true(has_flag(p, " dc"));
-	if (!is_device() && strcmp(unmapped_backend(NULL), "plain"))
+	if (!strcmp(unmapped_backend(NULL), "locked"))
 		assert_true(has_flag(p, " lo"));
 	unmapped_free(p);
 }

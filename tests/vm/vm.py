@@ -82,19 +82,29 @@ def build_guest():
     common.append(os.path.join(ROOT, "include/uapi/linux/unmapped.h"))
     common.append(os.path.abspath(__file__))
     programs = {}
+    library = os.path.join(ROOT, "build/lib/libunmapped.a")
     with Lock(os.path.join(BUILD, "guest.lock")):
         jobs = []
+        if subprocess.run(["make", "-s", "-C", ROOT, "lib"]).returncode:
+            raise Error("make lib failed")
         for name in sorted(os.listdir(GUEST)):
             if not name.endswith(".c") or name == "guest.c":
                 continue
             src = os.path.join(GUEST, name)
             exe = os.path.join(out, name[:-2])
             programs[name[:-2]] = exe
+            needs, extra = common + [src], []
+            if name.startswith("lib_"):
+                tests = os.path.join(ROOT, "tests/lib")
+                needs += [os.path.join(tests, n) for n in os.listdir(tests)]
+                needs += [library, os.path.join(GUEST, "cmocka.h")]
+                extra = ["-I" + GUEST,
+                         "-I" + os.path.join(ROOT, "include"), library]
             if (os.path.exists(exe) and
-                    os.stat(exe).st_mtime_ns > _newest(common + [src])):
+                    os.stat(exe).st_mtime_ns > _newest(needs)):
                 continue
             cmd = ([os.environ.get("CC", "gcc")] + CFLAGS +
-                   ["-o", exe, src, common[0], "-lpthread"])
+                   ["-o", exe, src, common[0]] + extra + ["-lpthread"])
             jobs.append((name, subprocess.Popen(cmd)))
         failed = [name for name, p in jobs if p.wait()]
         if failed:
