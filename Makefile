@@ -123,6 +123,7 @@ bench:
 	@scripts/deps build module vm bench $(if $(filter-out 6.1,$(KERNELS)),kernels)
 	@rm -f $(BUILD)/bench.json
 	@$(MAKE) -s bench-core
+	@$(MAKE) -s bench-lib
 	@$(MAKE) -s bench-kernel
 	@echo "rows in $(BUILD)/bench.json"
 

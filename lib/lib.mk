@@ -95,3 +95,17 @@ check-lib: lib $(lib_tests)
 	@scripts/deps lib
 	@mkdir -p $(HOST)
 	$(call result,lib,tests/lib/run $(LIB_OUT) $(lib_tests))
+
+# --- figures ----------------------------------------------------------------
+
+$(LIB_OUT)/bench: bench/lib.c $(LIB_OUT)/libunmapped.so include/unmapped.h
+	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -Iinclude $< -o $@ -L$(LIB_OUT) \
+		-lunmapped -lsodium -lcrypto -lgcrypt -pthread \
+		-Wl,-rpath,$(abspath $(LIB_OUT))
+
+.PHONY: bench-lib
+bench-lib: lib
+	@scripts/deps lib bench-lib
+	@$(MAKE) -s $(LIB_OUT)/bench
+	@$(LIB_OUT)/bench --json $(LIB_OUT)/bench.rows
+	@bench/merge $(BUILD)/bench.json $(LIB_OUT)/bench.rows
