@@ -31,15 +31,15 @@
 
 #include "unmapped.h"
 
-#define ROUNDS 9
-#define LIVE   4000
-#define MAX    4
+#define ROUNDS	 9
+#define ROUND_NS 2e7
+#define LIVE	 4000
+#define MAX	 4
 
 struct library {
 	const char *name;
 	void *(*alloc)(size_t size);
 	void (*free)(void *p, size_t size);
-	unsigned long slow; /* so many times fewer repetitions */
 };
 
 static void ours_free(void *p, size_t size)
@@ -76,13 +76,13 @@ static void malloc_done(void *p, size_t size)
 	free(p);
 }
 
-static const struct library ours = { "unmapped", unmapped_malloc, ours_free, 1 };
+static const struct library ours = { "unmapped", unmapped_malloc, ours_free };
 static const struct library guarded = { "unmapped guarded", unmapped_guarded_malloc,
-					ours_free, 300 };
-static const struct library libsodium = { "libsodium", sodium_malloc, sodium_done, 1000 };
-static const struct library openssl = { "openssl", openssl_alloc, openssl_done, 10 };
-static const struct library gcrypt = { "libgcrypt", gcry_malloc_secure, gcrypt_done, 1 };
-static const struct library plain = { "malloc", malloc, malloc_done, 1 };
+					ours_free };
+static const struct library libsodium = { "libsodium", sodium_malloc, sodium_done };
+static const struct library openssl = { "openssl", openssl_alloc, openssl_done };
+static const struct library gcrypt = { "libgcrypt", gcry_malloc_secure, gcrypt_done };
+static const struct library plain = { "malloc", malloc, malloc_done };
 
 static FILE *json;
 
@@ -170,7 +170,7 @@ static double once(const struct library *l, size_t size, void **live, unsigned i
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
-		jobs[i] = (struct job){ l, size, n / l->slow + 1, i, live, 0, 0 };
+		jobs[i] = (struct job){ l, size, n, i, live, 0, 0 };
 		if (pthread_create(&jobs[i].thread, NULL, run, &jobs[i]))
 			exit(1);
 	}
@@ -195,10 +195,10 @@ static void row(const char *name, unsigned int threads, const char *unit, double
 }
 
 static void compare(const char *name, const struct library *us, size_t size, bool live,
-		    bool random, unsigned int threads, unsigned long n,
-		    const struct library **peers)
+		    bool random, unsigned int threads, const struct library **peers)
 {
 	const struct library *all[6] = { us };
+	unsigned long n[6];
 	double best[6], ns;
 	static void *held[6][LIVE];
 	unsigned int nr = 1, i, k, round;
@@ -209,10 +209,12 @@ static void compare(const char *name, const struct library *us, size_t size, boo
 		best[i] = 1e12;
 		for (k = 0; live && k < LIVE; k++)
 			held[i][k] = need(all[i]->alloc(size), all[i]);
+		ns = once(all[i], size, random ? held[i] : NULL, threads, 200);
+		n[i] = (unsigned long)(ROUND_NS / ns) + 1;
 	}
 	for (round = 0; round < ROUNDS; round++) {
 		for (i = 0; i < nr; i++) {
-			ns = once(all[i], size, random ? held[i] : NULL, threads, n);
+			ns = once(all[i], size, random ? held[i] : NULL, threads, n[i]);
 			best[i] = ns < best[i] ? ns : best[i];
 		}
 	}
@@ -240,7 +242,7 @@ static void scaling(void)
 
 /* --- first, and many ----------------------------------------------------------- */
 
-/* In a child, which has a library of its own; its answer comes by a pipe. */
+/* In a child, where our library starts anew; its answer comes by a pipe. */
 static double in_child(double (*fn)(void))
 {
 	double value = 0;
@@ -288,6 +290,20 @@ static double kb_of_many(void)
 	return (double)s.touched / 1024;
 }
 
+static double kb_of_many_sodium(void)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char line[256];
+	long kb = 0;
+	int i;
+
+	for (i = 0; i < 10000; i++)
+		need(sodium_malloc(32), &libsodium);
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "VmLck: %ld", &kb);
+	return (double)kb;
+}
+
 int main(int argc, char **argv)
 {
 	const struct library *all[] = { &gcrypt, &openssl, &libsodium, &plain, NULL };
@@ -304,6 +320,7 @@ int main(int argc, char **argv)
 		once(&ours, 32, NULL, 1, 100000);
 		return 0;
 	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (sodium_init() < 0 || !gcry_check_version(NULL) ||
 	    gcry_control(GCRYCTL_INIT_SECMEM, 16 << 20, 0) ||
 	    gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0) ||
@@ -322,13 +339,13 @@ int main(int argc, char **argv)
 	       "times");
 	row("first 32 bytes", 1, "us", us[0], "libsodium", us[1]);
 	row("10,000 of 32 bytes", 1, "kB", in_child(kb_of_many), "libsodium",
-	    10000 * 4.0 * 4);
-	compare("32 bytes, at once", &ours, 32, false, false, 1, 2000000, all);
-	compare("32 bytes, 4,000 live", &ours, 32, true, false, 1, 1000000, heaps);
-	compare("32 bytes, 4,000 replaced", &ours, 32, true, true, 1, 1000000, heaps);
+	    in_child(kb_of_many_sodium));
+	compare("32 bytes, at once", &ours, 32, false, false, 1, all);
+	compare("32 bytes, 4,000 live", &ours, 32, true, false, 1, heaps);
+	compare("32 bytes, 4,000 replaced", &ours, 32, true, true, 1, heaps);
 	scaling();
-	compare("4 KiB, at once", &ours, 4096, false, false, 1, 500000, large);
-	compare("64 KiB, at once", &ours, 65536, false, false, 1, 50000, large);
-	compare("32 bytes, guarded", &guarded, 32, false, false, 1, 500000, sodium_only);
+	compare("4 KiB, at once", &ours, 4096, false, false, 1, large);
+	compare("64 KiB, at once", &ours, 65536, false, false, 1, large);
+	compare("32 bytes, guarded", &guarded, 32, false, false, 1, sodium_only);
 	return json && fclose(json);
 }
