@@ -73,6 +73,8 @@ install: module
 	install -D -m 644 include/uapi/linux/unmapped.h \
 		$(DESTDIR)$(PREFIX)/include/linux/unmapped.h
 	$(if $(DESTDIR),,depmod $(RELEASE))
+	@scripts/deps lib
+	@$(MAKE) -s install-lib
 
 # --- tests -----------------------------------------------------------------
 

@@ -58,8 +58,21 @@ $(LIB_OUT)/libunmapped-sodium.so: lib/sodium.c lib/sodium.map $(LIB_OUT)/libunma
 	@ln -sf libunmapped-sodium.so.$(LIB_VERSION) $@.$(LIB_SO)
 	@ln -sf libunmapped-sodium.so.$(LIB_SO) $@
 
-install-lib: lib
-	@install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
+# Manual pages, and names for functions that share one.
+MAN      := $(patsubst man/%.scd,$(LIB_OUT)/man/%,$(wildcard man/unmapped*.3.scd))
+MANDIR   ?= $(PREFIX)/share/man
+$(LIB_OUT)/man/%: man/%.scd man/render
+	@mkdir -p $(@D)
+	@man/render $< >$@
+man_names = $(shell sed -n '/^\# NAME/,/ - /p' $(1) | grep -oE 'unmapped_[a-z_]+')
+
+install-lib: lib $(MAN)
+	@install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include \
+		$(DESTDIR)$(MANDIR)/man3
+	install -m 644 $(MAN) $(DESTDIR)$(MANDIR)/man3/
+	@$(foreach m,$(MAN),$(foreach n,$(call man_names,man/$(notdir $(m)).scd), \
+		[ $(n).3 = $(notdir $(m)) ] || \
+		ln -sf $(notdir $(m)) $(DESTDIR)$(MANDIR)/man3/$(n).3;))
 	cp -P $(LIB_OUT)/libunmapped*.so* $(LIB_OUT)/libunmapped.a $(DESTDIR)$(LIBDIR)/
 	install -m 644 include/unmapped.h $(DESTDIR)$(PREFIX)/include/
 	@sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(LIB_VERSION)|' \
@@ -88,12 +101,23 @@ $(LIB_OUT)/test/tsan/%: tests/lib/%.c $(LIB_TEST_H) $(call lib_objects,tsan)
 	@mkdir -p $(@D)
 	@$(CLANG) $(TEST_FLAGS) $(TSAN) $< $(filter %.o,$^) -o $@ -lcmocka
 
+$(LIB_OUT)/fuzz: tests/fuzz/lib.c $(LIB_C) $(LIB_CORE) $(LIB_H)
+	@$(CLANG) $(LIB_FLAGS) $(ASAN) -fsanitize=fuzzer $(filter %.c,$^) -o $@ -pthread
+
+# What is compared by check-lib: to be done when the ABI is meant to change.
+.PHONY: abi
+abi: $(LIB_OUT)/libunmapped.so
+	@abidw --no-corpus-path --no-comp-dir-path --no-show-locs --drop-private-types \
+		--drop-undefined-syms --header-file include/unmapped.h \
+		--out-file lib/libunmapped.abi $(LIB_OUT)/libunmapped.so
+
 lib_tests = $(foreach v,opt clang asan tsan,$(LIB_TESTS:%=$(LIB_OUT)/test/$(v)/%))
 
 check-lib: SHELL := /bin/bash
-check-lib: lib $(lib_tests)
+check-lib:
 	@scripts/deps lib
 	@mkdir -p $(HOST)
+	@$(MAKE) -s lib $(LIB_OUT)/fuzz $(lib_tests)
 	$(call result,lib,tests/lib/run $(LIB_OUT) $(lib_tests))
 
 # --- figures ----------------------------------------------------------------
