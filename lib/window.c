@@ -359,15 +359,26 @@ static char *reserve_window(size_t *bytes)
 	return NULL;
 }
 
+static int no_window(int err)
+{
+	if (err == EAGAIN)
+		return failed(-ENOMEM,
+			      "mlockall(MCL_FUTURE) counts addresses that hold "
+			      "nothing, and RLIMIT_MEMLOCK is too low for %lu "
+			      "MB of them",
+			      WINDOW_MIN >> 20);
+	return failed(-ENOMEM, "no %lu MB of addresses: RLIMIT_AS?", WINDOW_MIN >> 20);
+}
+
 int window_init(u64 secret)
 {
 	unsigned long nr_blocks;
 	size_t bytes;
+	int err;
 
 	lib.base = reserve_window(&bytes);
 	if (!lib.base)
-		return failed(-ENOMEM, "no %lu MB of addresses: RLIMIT_AS?",
-			      WINDOW_MIN >> 20);
+		return no_window(errno);
 	/* Nothing is ever in block 0: the core has no pages there. */
 	lib.nr_pfns = bytes / PAGE_SIZE;
 	nr_blocks = lib.nr_pfns / BLOCK_PAGES;
@@ -375,14 +386,26 @@ int window_init(u64 secret)
 	lib.va_pieces = um_alloc(nr_blocks * sizeof(*lib.va_pieces), GFP_KERNEL);
 	lib.touched = um_alloc(lib.nr_pfns / 8, GFP_KERNEL);
 	lib.spans = um_alloc(nr_blocks * sizeof(*lib.spans), GFP_KERNEL);
-	if (!lib.va_used || !lib.va_pieces || !lib.touched || !lib.spans ||
-	    allocator_init(&lib.pages, &ops, &lib, 1, lib.nr_pfns) ||
-	    slabs_init(&lib.slabs, &slab_ops, &lib, lib.base, lib.nr_pfns, secret)) {
-		munmap(lib.base, bytes);
-		return failed(-ENOMEM, "no memory for metadata");
-	}
+	err = -ENOMEM;
+	if (!lib.va_used || !lib.va_pieces || !lib.touched || !lib.spans)
+		goto no_tables;
+	err = allocator_init(&lib.pages, &ops, &lib, 1, lib.nr_pfns);
+	if (err)
+		goto no_tables;
+	err = slabs_init(&lib.slabs, &slab_ops, &lib, lib.base, lib.nr_pfns, secret);
+	if (err)
+		goto no_slabs;
 	/* Locked memory is scarce: no more of it at a time than is needed. */
 	lib.pages.batch_limit = 1;
 	lib.pages.floor = 1;
 	return 0;
+no_slabs:
+	allocator_destroy(&lib.pages);
+no_tables:
+	um_free(lib.va_used);
+	um_free(lib.va_pieces);
+	um_free(lib.touched);
+	um_free(lib.spans);
+	munmap(lib.base, bytes);
+	return failed(err, "no memory for metadata");
 }

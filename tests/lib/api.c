@@ -284,6 +284,26 @@ static void decays(void **state)
 	unmapped_trim();
 }
 
+/* A block of the device is mapped by one entry, at the first touch. */
+static void few_faults(void **state)
+{
+	struct rusage before, after;
+	char *p;
+
+	(void)state;
+	unmapped_trim();
+	p = unmapped_malloc(MIB);
+	assert_non_null(p);
+	getrusage(RUSAGE_SELF, &before);
+	memset(p, 1, MIB);
+	getrusage(RUSAGE_SELF, &after);
+	if (!strcmp(unmapped_backend(NULL), "device"))
+		assert_true(after.ru_minflt - before.ru_minflt < 8);
+	/* Others were touched, so as to fail in time, before p was returned. */
+	assert_true(after.ru_minflt - before.ru_minflt < 64);
+	unmapped_free(p);
+}
+
 static void stats_of_any_size(void **state)
 {
 	size_t some[20];
@@ -316,6 +336,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_million_live),
 		cmocka_unit_test(trim_gives_all_back),
 		cmocka_unit_test(decays),
+		cmocka_unit_test(few_faults),
 		cmocka_unit_test(stats_of_any_size),
 	};
 

@@ -339,9 +339,40 @@ static int hardly_any_addresses(void *arg)
 	return p || errno != ENOMEM;
 }
 
+/* All that is mapped from then on is locked, reservations too. */
+static int everything_locked(void *arg)
+{
+	void *p;
+
+	(void)arg;
+	if (mlockall(MCL_FUTURE))
+		return 1;
+	p = unmapped_malloc(100);
+	if (!p || !unmapped_malloc(10000))
+		return 2;
+	return 0;
+}
+
+static int everything_locked_within(void *arg)
+{
+	void *p;
+	int err;
+
+	(void)arg;
+	if (as_nobody(8 << 20) || mlockall(MCL_FUTURE))
+		return 1;
+	p = unmapped_malloc(100);
+	err = errno;
+	fprintf(stderr, "%s", unmapped_strerror());
+	return p || err != ENOMEM;
+}
+
 static void limit_of_addresses(void **state)
 {
 	(void)state;
+	if (!getuid())
+		assert_child(everything_locked, NULL, 0, NULL);
+	assert_child(everything_locked_within, NULL, 0, "MCL_FUTURE");
 	assert_child(no_addresses, NULL, 0, NULL);
 	assert_child(hardly_any_addresses, NULL, 0, "RLIMIT_AS");
 }

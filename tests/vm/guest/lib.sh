@@ -5,6 +5,7 @@
 
 export UNMAPPED_BACKEND="$1"
 # Root has no more memfd_secret(2) than others.
+# shellcheck disable=SC3045 # busybox has it
 ulimit -l unlimited
 # Some of them give up being root.
 test "$1" = device && chmod 666 /dev/unmapped
