@@ -27,10 +27,8 @@ struct span *span_of(unsigned long pfn, bool make)
 		if (!make)
 			return NULL;
 		made = um_alloc(BLOCK_PAGES * sizeof(*made), GFP_KERNEL);
-		if (!made) {
-			failed(-ENOMEM, "no memory for metadata");
+		if (!made)
 			return NULL;
-		}
 		spans = cmpxchg(at, NULL, made);
 		if (spans)
 			um_free(made);

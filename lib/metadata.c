@@ -74,7 +74,7 @@ void *um_alloc(size_t size, gfp_t gfp)
 
 	(void)gfp;
 	if (um_should_fail())
-		return NULL;
+		goto none;
 	size = ((size + 63) & ~63UL) + HEADER;
 	um_spin_lock(&pool.lock);
 	for (at = &pool.free; *at && (*at)->size != size;)
@@ -99,7 +99,11 @@ void *um_alloc(size_t size, gfp_t gfp)
 	if (h)
 		h->size = size;
 	um_spin_unlock(&pool.lock);
-	return h ? (char *)h + HEADER : NULL;
+	if (h)
+		return (char *)h + HEADER;
+none:
+	failed(-ENOMEM, "no memory for metadata");
+	return NULL;
 }
 
 void um_free(const void *p)

@@ -60,16 +60,24 @@ bool inherited(const void *p)
 static void keep_out_of_parents(void)
 {
 	struct range *r;
+	char *p;
 
 	if (!ours.start)
 		return;
-	if (nr_parents == ARRAY_SIZE(parents))
-		nr_parents--;
-	r = &parents[nr_parents++];
-	*r = ours;
+	if (nr_parents < ARRAY_SIZE(parents)) {
+		parents[nr_parents++] = ours;
+	} else {
+		/* Of distant ancestors a range that has them all will do. */
+		r = &parents[nr_parents - 1];
+		r->start = min(r->start, ours.start);
+		r->end = max(r->end, ours.end);
+	}
+	p = mmap(ours.start, (size_t)(ours.end - ours.start), PROT_NONE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+		 0);
+	if (p != MAP_FAILED && p != ours.start) /* before Linux 4.17 */
+		munmap(p, (size_t)(ours.end - ours.start));
 	ours.start = NULL;
-	mmap(r->start, (size_t)(r->end - r->start), PROT_NONE,
-	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 }
 
 static int start(void)

@@ -200,6 +200,35 @@ static int start_afresh(void *p)
 	return stats().nr_objects ? 6 : 0;
 }
 
+/* Each frees what it has of all before it. */
+static int generations(void *arg)
+{
+	int generation = (int)(intptr_t)arg, status, i;
+	static void *of[20];
+	pid_t pid;
+
+	for (i = 0; i < generation; i++)
+		unmapped_free(of[i]);
+	of[generation] = unmapped_malloc(100);
+	if (!of[generation] || stats().nr_objects != 1)
+		return 1;
+	if (generation == 19)
+		return 0;
+	pid = fork();
+	if (!pid)
+		_exit(generations((void *)(intptr_t)(generation + 1)));
+	if (waitpid(pid, &status, 0) != pid)
+		return 2;
+	unmapped_free(of[generation]);
+	return status || stats().nr_objects ? 3 : 0;
+}
+
+static void twenty_generations(void **state)
+{
+	(void)state;
+	assert_child(generations, (void *)0, 0, NULL);
+}
+
 static void a_child_has_none_of_it(void **state)
 {
 	char *p = unmapped_malloc(32), *large = unmapped_malloc(100000);
@@ -564,6 +593,7 @@ int main(void)
 		cmocka_unit_test(many_threads),
 		cmocka_unit_test(used_after_the_thread_ended),
 		cmocka_unit_test(a_child_has_none_of_it),
+		cmocka_unit_test(twenty_generations),
 #ifndef RACES_SEEN
 		cmocka_unit_test(forked_in_the_middle),
 #endif
