@@ -61,9 +61,9 @@ $(LIB_OUT)/libunmapped-sodium.so: lib/sodium.c lib/sodium.map $(LIB_OUT)/libunma
 # Manual pages, and names for functions that share one.
 MAN      := $(patsubst man/%.scd,$(LIB_OUT)/man/%,$(wildcard man/unmapped*.3.scd))
 MANDIR   ?= $(PREFIX)/share/man
-$(LIB_OUT)/man/%: man/%.scd man/render
+$(LIB_OUT)/man/%: man/%.scd scripts/man
 	@mkdir -p $(@D)
-	@man/render $< >$@
+	@scripts/man <$< >$@.new && mv $@.new $@
 man_names = $(shell sed -n '/^\# NAME/,/ - /p' $(1) | grep -oE 'unmapped_[a-z_]+')
 
 install-lib: lib $(MAN)
