@@ -240,6 +240,7 @@ static void test_ahead(struct seq_file *m)
 struct in_irq {
 	struct irq_work work;
 	struct page *page;
+	unsigned int order;
 	bool hard;
 };
 
@@ -248,20 +249,41 @@ static void alloc_in_irq(struct irq_work *work)
 	struct in_irq *w = container_of(work, struct in_irq, work);
 
 	w->hard = in_hardirq();
-	w->page = unmapped_pages_alloc(GFP_ATOMIC | __GFP_ZERO, 0);
+	w->page = unmapped_pages_alloc(GFP_ATOMIC | __GFP_ZERO, w->order);
 }
 
 static void free_in_irq(struct irq_work *work)
 {
 	struct in_irq *w = container_of(work, struct in_irq, work);
 
-	unmapped_pages_free(w->page, 0);
+	unmapped_pages_free(w->page, w->order);
+}
+
+static void test_in_irq(struct seq_file *m, unsigned int order)
+{
+	struct page *page = unmapped_pages_alloc(ZEROED, order);
+	struct in_irq w = { .order = order };
+
+	unmapped_pages_free(page, order); /* the cache has such a one now */
+	init_irq_work(&w.work, alloc_in_irq);
+	irq_work_queue(&w.work);
+	irq_work_sync(&w.work);
+	ok(m, w.hard && w.page && all_absent(w.page, order),
+	   "GFP_ATOMIC in a hard interrupt, order %u", order);
+	if (!w.page)
+		return;
+	fill(w.page, order, 0x77);
+	init_irq_work(&w.work, free_in_irq);
+	irq_work_queue(&w.work);
+	irq_work_sync(&w.work);
+	page = unmapped_pages_alloc(GFP_NOWAIT | __GFP_ZERO | __GFP_NOWARN, order);
+	ok(m, page && holds(page, order, 0), "freed in one: zero when used again");
+	unmapped_pages_free(page, order);
 }
 
 static void test_contexts(struct seq_file *m)
 {
 	struct page *page = unmapped_pages_alloc(ZEROED, 0), *atomic;
-	struct in_irq w = {};
 	unsigned long flags;
 
 	unmapped_pages_free(page, 0); /* the cache holds something now */
@@ -274,18 +296,9 @@ static void test_contexts(struct seq_file *m)
 	unmapped_pages_free(atomic, 0);
 	local_irq_restore(flags);
 
-	init_irq_work(&w.work, alloc_in_irq);
-	irq_work_queue(&w.work);
-	irq_work_sync(&w.work);
-	ok(m, w.hard && w.page && is_absent(w.page), "GFP_ATOMIC in a hard interrupt");
-	if (w.page) {
-		init_irq_work(&w.work, free_in_irq);
-		irq_work_queue(&w.work);
-		irq_work_sync(&w.work);
-	}
-	page = unmapped_pages_alloc(GFP_NOWAIT | __GFP_ZERO | __GFP_NOWARN, 0);
-	ok(m, page && holds(page, 0, 0), "freed in one: zero when used again");
-	unmapped_pages_free(page, 0);
+	test_in_irq(m, 0);
+	test_in_irq(m, 3);
+	test_in_irq(m, 9);
 }
 
 static void test_map_local(struct seq_file *m)
