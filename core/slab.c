@@ -110,8 +110,9 @@ static void release_if_free(struct slabs *s, struct slab_class *c, struct slab *
 		    (!c->spare || c->spare == slab || nr_free(c, c->spare) < c->nr)) {
 			WRITE_ONCE(c->spare, slab);
 		} else {
+			/* By xchg: after whatever was done to the objects before. */
 			for (i = 0; i < SLAB_WORDS; i++)
-				atomic_long_set(&slab->words[i], 0);
+				atomic_long_xchg(&slab->words[i], 0);
 			unlist(c, slab, SLAB_NONE);
 			release = true;
 		}
