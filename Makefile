@@ -12,7 +12,7 @@ SUITES  := style unit tsan lab fuzz model break cli cli-fuzz lib \
 
 export KERNEL FLAVOUR
 
-.PHONY: help all deps module demo check soak bench install clean
+.PHONY: help all deps module demo check soak bench install deb clean
 
 help:
 	@echo 'make demo      one table: memfd_secret(2) beside /dev/unmapped, in a VM;'
@@ -26,6 +26,7 @@ help:
 	@echo 'make install   the module for the running kernel, the headers, the library'
 	@echo '               (KDIR=, DESTDIR=, PREFIX=$(PREFIX))'
 	@echo 'make install-cli  unmapped(1), its man page, completion and units'
+	@echo 'make deb       Debian packages, in build/deb'
 	@echo 'make clean     remove build/'
 	@echo
 	@echo 'Suites of make check, each alone as make check-NAME:'
@@ -133,6 +134,19 @@ bench-kernel: module
 	@mkdir -p $(BUILD)/bench
 	@bench/kernel $(BUILD)/bench/kernel.json $(KERNELS)
 	@bench/merge $(BUILD)/bench.json $(BUILD)/bench/kernel.json
+
+# --- packages ---------------------------------------------------------------
+
+# In a copy, as dh leaves much behind.
+deb:
+	@scripts/deps deb
+	@rm -rf $(BUILD)/deb
+	@mkdir -p $(BUILD)/deb/unmapped
+	@tar -c --exclude=./$(BUILD) --exclude=./.git . | tar -x -C $(BUILD)/deb/unmapped
+	@cd $(BUILD)/deb/unmapped && dpkg-buildpackage -b -us -uc >../log 2>&1 || \
+		{ tail -n 30 ../log; exit 1; }
+	@lintian --fail-on error --tag-display-limit 0 $(BUILD)/deb/*.changes
+	@ls $(BUILD)/deb/*.deb
 
 clean:
 	rm -rf $(BUILD)
