@@ -2,13 +2,23 @@
 #ifndef UNMAPPED_KVM_H
 #define UNMAPPED_KVM_H
 
+#include <linux/types.h>
+
 struct mm_struct;
 
 /* A mapping of unmapped memory comes to @mm, or goes.  May sleep. */
 void kvm_guard_mapped(struct mm_struct *mm);
 void kvm_guard_unmapped(struct mm_struct *mm);
 
-int kvm_guard_init(void);
-void kvm_guard_exit(void);
+/*
+ * To be asked by a function that would reach memory of a guest by kmap(), in the
+ * process that runs the guest: whether it must fail.  Logs that.  Any context
+ * in which @function may run.
+ */
+bool kvm_guard_refuses(const char *function);
+
+/* See kvm_probes.c. */
+int kvm_probes_init(void);
+void kvm_probes_exit(void);
 
 #endif /* UNMAPPED_KVM_H */

@@ -86,7 +86,7 @@ static int __init unmapped_init(void)
 	err = unmapped_pm_init();
 	if (err)
 		goto err_shrinker;
-	err = kvm_guard_init();
+	err = kvm_probes_init();
 	if (err)
 		goto err_pm;
 	unmapped_debugfs_init();
@@ -102,7 +102,7 @@ err_device:
 	unmapped_device_exit();
 err_debugfs:
 	unmapped_debugfs_exit();
-	kvm_guard_exit();
+	kvm_probes_exit();
 err_pm:
 	unmapped_pm_exit();
 err_shrinker:
@@ -123,7 +123,7 @@ static void __exit unmapped_exit(void)
 	unmapped_sysfs_exit();
 	unmapped_device_exit();
 	unmapped_debugfs_exit();
-	kvm_guard_exit();
+	kvm_probes_exit();
 	unmapped_pm_exit();
 	unmapped_shrinker_exit();
 	unmapped_hotplug_exit();
