@@ -67,6 +67,9 @@ static long fragment(bool movable)
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED || madvise(p, all, MADV_NOHUGEPAGE))
 		die("mmap");
+	/* Far below what is left free, or somebody may be killed for it. */
+	if (file_write("/proc/sys/vm/min_free_kbytes", "8192"))
+		die("min_free_kbytes");
 	/* The kernel may keep a few for itself. */
 	while (taken < all && whole_blocks() && memory_free(-1) > 48 * 1024) {
 		touch(p + taken, MIB / 2);
