@@ -138,6 +138,15 @@ class Tree:
         text, m = self._one(path, pattern, within)
         self.write(path, text[:m.start()] + m.expand(new) + text[m.end():])
 
+    def require(self, path, function, gone):
+        """What must not be left in a function."""
+        text, m = self._one(path, r"\b%s\(" % function, function)
+        body = text[m.start():text.index("\n}\n", m.start())]
+        for pattern in gone:
+            if re.search(pattern, body):
+                raise Error("%s of Linux %s: %s() still has /%s/" %
+                            (path, self.full_version, function, pattern))
+
     def cocci(self, path, script, gone=(), there=()):
         """Apply cocci/@script; afterwards these must be gone and those there."""
         with tempfile.TemporaryDirectory() as d:

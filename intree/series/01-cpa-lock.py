@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 """x86/mm/pat: let mm/ change direct map entries under cpa_lock
 
-Entries of the direct map are changed under cpa_lock, in one function of this
-file.  An allocator that takes whole blocks of 2 MiB out of the direct map, and
-puts them back, has to write one entry for each.  set_memory_np() can do that,
-but it purges all lazy vmaps and flushes twice for each block, and forgets the
-GLOBAL bit, while set_direct_map_*() splits the entry.
+Entries of the direct map are changed under cpa_lock, in one function of
+this file.  An allocator that takes whole blocks of 2 MiB out of the
+direct map, and puts them back, has to write one entry for each.
+set_memory_np() can do that, but it purges all lazy vmaps and flushes
+twice for each block, and forgets the GLOBAL bit, while
+set_direct_map_*() splits the entry.
 
-The next patches add such an allocator, which follows the rules of this file.
-Give it the lock.
+The next patches add such an allocator, which follows the rules of this
+file.  Give it the lock.
 
 No functional change.
 """

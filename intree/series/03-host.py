@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """mm/unmapped: connect it to the direct map and the page allocator
 
-The machine below the core: blocks come from the page allocator and go back to
-it, by address if need be (alloc_contig_range()), and entries of the direct map
-are written under cpa_lock, as large as they are found.  direct_map.c says why
-that is safe.  What the allocator split is collapsed again, 2 MiB and 1 GiB.
+The machine below the core: blocks come from the page allocator and go
+back to it, by address if need be (alloc_contig_range()), and entries of
+the direct map are written under cpa_lock, as large as they are found.
+direct_map.c says why that is safe.  What the allocator split is
+collapsed again, 2 MiB and 1 GiB.
 
-Pages are cleared when they are freed, through a mapping that only one CPU uses,
-so that no other has to be interrupted.
+Pages are cleared when they are freed, through a mapping that only one
+CPU uses, so that no other has to be interrupted.
 
 CPUs and memory may go away.
 """

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """mm/unmapped: add an API for kernel code
 
-unmapped_pages_alloc() and unmapped_pages_free() for pages, of orders 0 to 18;
-unmapped_map_local() to reach one page for a moment, on one CPU, and
-unmapped_vmap() to reach many for longer, with 2 MiB entries where that is
-possible.  The contract is in <linux/unmapped.h>.
+unmapped_pages_alloc() and unmapped_pages_free() for pages, of orders 0
+to 18; unmapped_map_local() to reach one page for a moment, on one CPU,
+and unmapped_vmap() to reach many for longer, with 2 MiB entries where
+that is possible.  The contract is in <linux/unmapped.h>.
 
 __GFP_ACCOUNT charges pages to the memory cgroup of the caller.
 """

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """mm/unmapped: add /dev/unmapped
 
-memfd_secret(2) gives order-0 pages of any node, to anybody.  For programs that
-want more, add a device: objects have a NUMA node if wanted, aligned parts are
-2 MiB blocks and are mapped by one entry, and who may have them is a matter of
-file permissions.  Like memfd_secret(2), what is held counts against
-RLIMIT_MEMLOCK, is in no core dump, and is out of reach of get_user_pages().
+memfd_secret(2) gives order-0 pages of any node, to anybody.  For
+programs that want more, add a device: objects have a NUMA node if
+wanted, aligned parts are 2 MiB blocks and are mapped by one entry, and
+who may have them is a matter of file permissions.  Like
+memfd_secret(2), what is held counts against RLIMIT_MEMLOCK, is in no
+core dump, and is out of reach of get_user_pages().
 
 The contract is in <uapi/linux/unmapped.h>.
 """

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """mm/unmapped: start it, with a shrinker, settings and debugfs
 
-Free memory of the cache goes back under memory pressure: whole blocks first,
-longest idle first, and then pieces.  What is idle for long goes back without
-pressure, too.
+Free memory of the cache goes back under memory pressure: whole blocks
+first, longest idle first, and then pieces.  What is idle for long goes
+back without pressure, too.
 
-Settings are in /sys/kernel/mm/unmapped, figures in debugfs: pagetypeinfo like
-that of the page allocator, counters, and a list of who holds how much.
+Settings are in /sys/kernel/mm/unmapped, figures in debugfs:
+pagetypeinfo like that of the page allocator, counters, and a list of
+who holds how much.
 
 Hibernation is refused while unmapped memory is in use, as it is for
 memfd_secret(2): the image would hold it.

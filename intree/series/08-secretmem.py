@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""mm/secretmem: take pages from the allocator of unmapped ones
+
+memfd_secret(2) takes each page out of the direct map at its own fault.
+That splits an entry of 2 MiB, for good, wherever a page happens to be,
+and flushes all TLBs for each page.
+
+Take pages that are absent, flushed and cleared already.  They are freed
+by their last reference, and cleared then.  So nothing is left to be
+done at a fault, or when a page leaves the page cache, and the fault
+handler's error path can't free a page before it is mapped again.
+
+RLIMIT_MEMLOCK, get_user_pages(), migration and hibernation remain as
+they are.  Pages come from the node that the memory policy asks for
+first, and from others when it has none.
+
+Where the allocator is not there, in the configuration or on the
+machine, pages are taken out one by one as before, now in one place.
+"""
+
+FOLIO_ALLOC = """/* A zeroed folio that the direct map does not have, nor any TLB. */
+static struct folio *secretmem_alloc_folio(gfp_t gfp)
+{
+	unsigned long addr;
+	struct folio *folio;
+
+	if (unmapped_put_page_enabled()) {
+		struct page *page = unmapped_page_alloc(gfp);
+
+		return page ? page_folio(page) : NULL;
+	}
+
+	folio = folio_alloc(gfp | __GFP_ZERO, 0);
+	if (!folio)
+		return NULL;
+	if (set_direct_map_invalid_noflush(&folio->page)) {
+		folio_put(folio);
+		return NULL;
+	}
+	addr = (unsigned long)folio_address(folio);
+	flush_tlb_kernel_range(addr, addr + PAGE_SIZE);
+	return folio;
+}
+
+"""
+PAGE_ALLOC = """/* A zeroed page that the direct map does not have, nor any TLB. */
+static struct page *secretmem_alloc_page(gfp_t gfp)
+{
+	unsigned long addr;
+	struct page *page;
+
+	if (unmapped_put_page_enabled())
+		return unmapped_page_alloc(gfp);
+
+	page = alloc_page(gfp | __GFP_ZERO);
+	if (!page)
+		return NULL;
+	if (set_direct_map_invalid_noflush(page)) {
+		put_page(page);
+		return NULL;
+	}
+	addr = (unsigned long)page_address(page);
+	flush_tlb_kernel_range(addr, addr + PAGE_SIZE);
+	return page;
+}
+
+"""
+DISCARD = """/* One that the page cache did not take. */
+static void secretmem_discard_folio(struct folio *folio)
+{
+	if (!unmapped_owns(&folio->page))
+		set_direct_map_default_noflush(&folio->page);
+	folio_put(folio);
+}
+
+"""
+FREE = """	/* Cleared when its last reference goes, which gives it back. */
+	if (unmapped_owns(&folio->page))
+		return;
+
+"""
+
+
+def apply(tree):
+    path = "mm/secretmem.c"
+    tree.replace(path, r"^\t+/\*\n\t+ \* If a split of large page was required, it\n"
+                       r"(?:\t+ \* .*\n)+\t+ \*/\n", "", within="secretmem_fault")
+    tree.cocci(path, "secretmem.cocci",
+               there=[r"secretmem_alloc_\w+\(gfp\);", r"secretmem_discard_folio\("])
+    alloc = FOLIO_ALLOC if tree.has(path, r"secretmem_alloc_folio\(") else PAGE_ALLOC
+    tree.insert_before(path, r"^static vm_fault_t secretmem_fault\(", alloc + DISCARD)
+    tree.insert_after(path, r"^static void secretmem_free_folio\(struct folio \*folio\)\n\{$",
+                      FREE)
+    tree.insert_after(path, r"^\tconst char \*anon_name = \"\[secretmem\]\";\n(?:\tint err;\n)?$",
+                      "\n\tunmapped_put_page_enable();\n",
+                      within="secretmem_file_create")
+    tree.insert_after(path, r'^#include "internal.h"$', '#include "unmapped/page.h"\n')
+    tree.require(path, "secretmem_fault", gone=[
+        "set_direct_map", "flush_tlb", r"\baddr\b", r"\bfolio_put\(", r"\bput_page\("])

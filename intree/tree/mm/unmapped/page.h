@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Unmapped pages that are freed by their last reference, as those of the page
+ * cache are.
+ *
+ * Nothing in struct page tells them apart: the page allocator asks the table of
+ * blocks, and gives back what is of one.  It asks only from when on somebody
+ * frees pages so, and until then jumps over the question.
+ */
+#ifndef UNMAPPED_PAGE_H
+#define UNMAPPED_PAGE_H
+
+#include <linux/jump_label.h>
+#include <linux/mm_types.h>
+
+#ifdef CONFIG_UNMAPPED_ALLOC
+
+DECLARE_STATIC_KEY_FALSE(unmapped_put_page_key);
+
+bool __unmapped_owns(const struct page *page);
+void __unmapped_take_back(struct page *page, unsigned int order);
+
+/* For who is going to free pages so; without effect if there is no allocator. */
+void unmapped_put_page_enable(void);
+
+static __always_inline bool unmapped_put_page_enabled(void)
+{
+	return static_branch_unlikely(&unmapped_put_page_key);
+}
+
+/* Whether the page is of a block of the allocator's, in use or free. */
+static __always_inline bool unmapped_owns(const struct page *page)
+{
+	return unmapped_put_page_enabled() && __unmapped_owns(page);
+}
+
+/*
+ * In the course of freeing pages without references: if they are unmapped ones
+ * they are free when this returns, and may be somebody else's.
+ */
+static __always_inline bool unmapped_take_back(struct page *page, unsigned int order)
+{
+	if (!unmapped_owns(page))
+		return false;
+	__unmapped_take_back(page, order);
+	return true;
+}
+
+/*
+ * A zeroed page for the task, from the node that its memory policy asks for
+ * first.  unmapped_put_page_enable() was called.
+ */
+struct page *unmapped_page_alloc(gfp_t gfp);
+
+#else
+
+static inline void unmapped_put_page_enable(void)
+{
+}
+
+static inline bool unmapped_put_page_enabled(void)
+{
+	return false;
+}
+
+static inline bool unmapped_owns(const struct page *page)
+{
+	return false;
+}
+
+static inline bool unmapped_take_back(struct page *page, unsigned int order)
+{
+	return false;
+}
+
+static inline struct page *unmapped_page_alloc(gfp_t gfp)
+{
+	return NULL;
+}
+
+#endif /* CONFIG_UNMAPPED_ALLOC */
+#endif /* UNMAPPED_PAGE_H */

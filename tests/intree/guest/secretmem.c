@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+/*
+ * secretmem - what memfd_secret(2) does to the direct map, and what it costs.
+ *
+ *	secretmem		64 MiB page by page, three times over
+ *	secretmem race		two threads at the same pages
+ *	secretmem limits	hibernation, and pages beside ordinary ones
+ *	secretmem rows		ns for a touch and a free, which with -icount
+ *				are instructions
+ *	secretmem hold FILE	keep some until FILE is there
+ *
+ * SERIES in the environment says whether the kernel has the patches: without
+ * them the same must be seen to break what it is known to break.
+ */
+#define _GNU_SOURCE
+#include "guest.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define BYTES  (64 * MIB)
+#define ROUNDS 3
+
+static bool series;
+
+static uint8_t *map_new(size_t bytes, int *fd)
+{
+	uint8_t *p = NULL;
+
+	*fd = secretmem_open(bytes);
+	if (*fd >= 0)
+		p = map_shared(*fd, bytes);
+	if (!p)
+		die("memfd_secret of %zu bytes", bytes);
+	return p;
+}
+
+static void unmap_all(uint8_t *p, size_t bytes, int fd)
+{
+	munmap(p, bytes);
+	close(fd);
+}
+
+/* Pages are freed by whoever drops the last reference, perhaps a little later. */
+static void all_went_back(const char *what)
+{
+	ok(um_stat_becomes("pages_allocated", 0, 5), "%s: all pages are free", what);
+	ok(um_shrink() == 0 && um_stat_becomes("pages_owned", 0, 5),
+	   "%s: all blocks are given back", what);
+	ok(um_stat("quarantined") == 0, "%s: nothing in quarantine", what);
+}
+
+static void page_by_page(void)
+{
+	struct direct_map start, used, end;
+	long flushes = 0;
+	uint8_t *p;
+	int fd, round;
+
+	if (series && um_shrink())
+		die("shrink");
+	direct_map_read(&start);
+	direct_map_note("start", &start);
+	for (round = 1; round <= ROUNDS; round++) {
+		if (series)
+			flushes = um_stat("flushes");
+		p = map_new(BYTES, &fd);
+		ok(is_zero(p, BYTES), "round %d: pages are zero", round);
+		memset(p, 0x5a, BYTES);
+		direct_map_read(&used);
+		direct_map_note("in use", &used);
+		if (series) {
+			ok(um_stat("pages_allocated") == BYTES / PAGE,
+			   "round %d: all pages are unmapped ones", round);
+			ok(used.splits2m == start.splits2m &&
+				   used.splits1g == start.splits1g,
+			   "round %d: 2M splits: 0", round);
+			ok(direct_map_same(&start, &used),
+			   "round %d: DirectMap is unchanged in use", round);
+			flushes = um_stat("flushes") - flushes;
+			ok(flushes > 0 && flushes <= (long)(BYTES / BLOCK),
+			   "round %d: %ld flushes for %lu pages", round, flushes,
+			   BYTES / PAGE);
+		}
+		unmap_all(p, BYTES, fd);
+		if (series)
+			all_went_back("freed");
+		direct_map_read(&end);
+		if (series)
+			ok(direct_map_same(&start, &end) &&
+				   end.splits2m == start.splits2m,
+			   "round %d: DirectMap is what it was", round);
+	}
+	direct_map_note("end", &end);
+	note("row splits %ld", end.splits2m - start.splits2m);
+	note("row 4k %ld", end.kb4 - start.kb4);
+	if (!series)
+		ok(end.splits2m > start.splits2m && end.kb4 > start.kb4,
+		   "control: without the patches the direct map is split for good");
+}
+
+/* --- two threads ----------------------------------------------------------- */
+
+static pthread_barrier_t barrier;
+static uint8_t *shared;
+
+static void *toucher(void *unused)
+{
+	size_t at;
+
+	for (at = 0; at < BYTES; at += PAGE) {
+		if (at % (64 * PAGE) == 0)
+			pthread_barrier_wait(&barrier);
+		__atomic_add_fetch(shared + at, 1, __ATOMIC_RELAXED);
+	}
+	return unused;
+}
+
+static void race(void)
+{
+	size_t at, wrong = 0;
+	pthread_t other;
+	int fd, round;
+
+	pthread_barrier_init(&barrier, NULL, 2);
+	for (round = 1; round <= ROUNDS; round++) {
+		shared = map_new(BYTES, &fd);
+		if (pthread_create(&other, NULL, toucher, NULL))
+			die("thread");
+		toucher(NULL);
+		pthread_join(other, NULL);
+		for (at = 0; at < BYTES; at += PAGE)
+			wrong += shared[at] != 2;
+		ok(!wrong, "round %d: both found the same pages", round);
+		unmap_all(shared, BYTES, fd);
+	}
+	if (series)
+		all_went_back("raced");
+}
+
+/* --- what stays as it is ---------------------------------------------------- */
+
+static bool hibernation_off(void)
+{
+	char text[64] = "";
+	FILE *f = fopen("/sys/power/disk", "re");
+
+	if (!f || !fgets(text, sizeof(text), f))
+		die("/sys/power/disk");
+	fclose(f);
+	return strstr(text, "[disabled]");
+}
+
+static void limits(void)
+{
+	bool off = hibernation_off();
+	uint8_t *p, *q;
+	int fd;
+
+	ok(!off, "hibernation is possible");
+	p = map_new(BLOCK, &fd);
+	touch(p, BLOCK);
+	ok(hibernation_off(), "not while there is secret memory");
+	/* Ordinary pages come and go as ever beside it. */
+	q = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (q == MAP_FAILED)
+		die("mmap");
+	memset(q, 1, BYTES);
+	munmap(q, BYTES);
+	unmap_all(p, BLOCK, fd);
+	ok(!hibernation_off(), "possible again");
+	if (series)
+		all_went_back("limits");
+}
+
+/* --- cost ------------------------------------------------------------------- */
+
+static void rows(void)
+{
+	const size_t pages = BYTES / PAGE;
+	uint64_t before;
+	uint8_t *p;
+	int fd, round;
+
+	/* The second round is the one that counts: code and tables are there. */
+	for (round = 1; round <= 2; round++) {
+		p = map_new(BYTES, &fd);
+		before = now_ns();
+		touch(p, BYTES);
+		note("row touch%d %lu", round, (now_ns() - before) / pages);
+		before = now_ns();
+		unmap_all(p, BYTES, fd);
+		note("row free%d %lu", round, (now_ns() - before) / pages);
+	}
+	ok(true, "measured");
+}
+
+static void hold(const char *until)
+{
+	uint8_t *p;
+	int fd;
+
+	p = map_new(BLOCK / 2, &fd);
+	touch(p, BLOCK / 2);
+	while (access(until, F_OK))
+		usleep(100000);
+	exit(0);
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+
+	series = getenv("SERIES") && !strcmp(getenv("SERIES"), "yes");
+	if (!strcmp(what, "race"))
+		race();
+	else if (!strcmp(what, "limits"))
+		limits();
+	else if (!strcmp(what, "rows"))
+		rows();
+	else if (!strcmp(what, "hold") && argc > 2)
+		hold(argv[2]);
+	else if (argc == 1)
+		page_by_page();
+	else
+		die("unknown argument %s", what);
+	return finish();
+}
