@@ -21,6 +21,9 @@ help:
 	@echo '               for those stock kernels, not only that of this release'
 	@echo 'make soak      five minutes of mixed load in a VM; check has 30 s of it'
 	@echo 'make bench     what allocation costs; rows in build/bench.json'
+	@echo 'make check-intree  the patches for kernel trees (intree/), on kernels'
+	@echo '               built with and without them; not in make check, as the'
+	@echo '               first builds take half an hour; INTREE="6.1 6.12 7.2"'
 	@echo 'make module    unmapped.ko for the stock kernel $(KERNEL), flavour $(FLAVOUR)'
 	@echo 'make lib       libunmapped, in build/lib; make install-lib installs it alone'
 	@echo 'make install   the module for the running kernel, the headers, the library'
@@ -106,6 +109,12 @@ check-module-%:
 	@$(MAKE) -s check-module KERNEL=$*
 check-vm-%:
 	@$(MAKE) -s check-vm KERNEL=$*
+
+# The series for kernel trees; builds kernels.
+INTREE ?= 6.1 6.12 7.2
+check-intree:
+	@scripts/deps build vm style intree $(if $(filter-out 6.1,$(INTREE)),kernels)
+	@tests/intree/run $(INTREE:%=--kernel %)
 
 # Modules with an invariant broken must be noticed there, too.
 check-vm-break:

@@ -151,6 +151,15 @@ def direct_calls(name, text):
     return add_includes(text, wanted)
 
 
+def alloc_objects(tree, text):
+    """kzalloc_obj() and kmalloc_obj(), where the tree has them."""
+    if not tree.has("include/linux/slab.h", r"^#define kzalloc_obj\("):
+        return text
+    return re.sub(r"\bk([mz])alloc\(sizeof\(([^()]*)\), (\w+)\)",
+                  lambda m: "k%salloc_obj(%s%s)" % (
+                      m[1], m[2], "" if m[3] == "GFP_KERNEL" else ", " + m[3]), text)
+
+
 def module_parts(name, text):
     for function in UNLOAD.get(name, ()):
         text = without_function(name, text, function)
@@ -239,7 +248,7 @@ def copy(tree, *names):
         text = unifdef(tree, text, defines_of(tree, text))
         text = unbroken(name, text)
         text = re.sub(r'^#include "have\.h"\n', "", text, flags=re.M)
-        text = direct_calls(name, text)
+        text = alloc_objects(tree, direct_calls(name, text))
         text = module_parts(name, text)
         if top == "core":
             text = text.replace('#include "trace.h"', '#include "../trace.h"')

@@ -34,6 +34,7 @@ bool __unmapped_owns(const struct page *page)
 
 	if (!b)
 		return false;
+	/* Who finds a block in use finds its masks, too. */
 	flags = smp_load_acquire(&b->flags);
 	if (!(flags & BLOCK_LIVE))
 		return false;
