@@ -39,7 +39,8 @@ bool __unmapped_owns(const struct page *page)
 	if (!(flags & BLOCK_LIVE))
 		return false;
 	return !(flags & BLOCK_FALLBACK) ||
-	       READ_ONCE(block_masks(b)->owned[i / BITS_PER_LONG]) & BIT(i % BITS_PER_LONG);
+	       READ_ONCE(block_masks(b)->owned[i / BITS_PER_LONG]) &
+		       BIT(i % BITS_PER_LONG);
 }
 
 void __unmapped_take_back(struct page *page, unsigned int order)
