@@ -15,7 +15,9 @@ they are.  Pages come from the node that the memory policy asks for
 first, and from others when it has none.
 
 Where the allocator is not there, in the configuration or on the
-machine, pages are taken out one by one as before, now in one place.
+machine, pages are taken out one by one as before, now in one place.  So
+are they when it finds no more memory: it leaves the last of it to others,
+and it is for the page allocator to reclaim and to call the OOM killer.
 """
 
 FOLIO_ALLOC = """/* A zeroed folio that the direct map does not have, nor any TLB. */
@@ -23,13 +25,13 @@ static struct folio *secretmem_alloc_folio(gfp_t gfp)
 {
 	unsigned long addr;
 	struct folio *folio;
+	struct page *page;
 
-	if (unmapped_put_page_enabled()) {
-		struct page *page = unmapped_page_alloc(gfp);
+	page = unmapped_page_alloc(gfp);
+	if (page)
+		return page_folio(page);
 
-		return page ? page_folio(page) : NULL;
-	}
-
+	/* None to be had: let the page allocator do what it does then. */
 	folio = folio_alloc(gfp | __GFP_ZERO, 0);
 	if (!folio)
 		return NULL;
@@ -49,9 +51,11 @@ static struct page *secretmem_alloc_page(gfp_t gfp)
 	unsigned long addr;
 	struct page *page;
 
-	if (unmapped_put_page_enabled())
-		return unmapped_page_alloc(gfp);
+	page = unmapped_page_alloc(gfp);
+	if (page)
+		return page;
 
+	/* None to be had: let the page allocator do what it does then. */
 	page = alloc_page(gfp | __GFP_ZERO);
 	if (!page)
 		return NULL;

@@ -4,6 +4,7 @@
  *
  *	secretmem		64 MiB page by page, three times over
  *	secretmem race		two threads at the same pages
+ *	secretmem exhaust	more than there is memory
  *	secretmem limits	hibernation, and pages beside ordinary ones
  *	secretmem rows		ns for a touch and a free, which with -icount
  *				are instructions
@@ -16,6 +17,7 @@
 #include "guest.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,6 +150,35 @@ static void race(void)
 		all_went_back("raced");
 }
 
+/* --- more than there is ------------------------------------------------------ */
+
+static int touch_too_much(void *bytes)
+{
+	int fd;
+	uint8_t *p = map_new(*(size_t *)bytes, &fd);
+
+	touch(p, *(size_t *)bytes);
+	return 0;
+}
+
+/*
+ * As without the patches: the OOM killer takes whoever holds it all.  It must
+ * not be a fault that is retried for ever.
+ */
+static void exhaust(void)
+{
+	size_t bytes = (size_t)meminfo("MemTotal") * 1024;
+	struct direct_map map;
+	int status;
+
+	status = in_child(touch_too_much, &bytes);
+	ok(status == 128 + SIGKILL, "who takes all memory is killed (%d)", status);
+	if (series)
+		all_went_back("exhausted");
+	direct_map_read(&map);
+	direct_map_note("end", &map);
+}
+
 /* --- what stays as it is ---------------------------------------------------- */
 
 static bool hibernation_off(void)
@@ -246,6 +277,8 @@ int main(int argc, char **argv)
 	series = getenv("SERIES") && !strcmp(getenv("SERIES"), "yes");
 	if (!strcmp(what, "race"))
 		race();
+	else if (!strcmp(what, "exhaust"))
+		exhaust();
 	else if (!strcmp(what, "limits"))
 		limits();
 	else if (!strcmp(what, "rows"))

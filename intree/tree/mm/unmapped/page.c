@@ -54,6 +54,8 @@ struct page *unmapped_page_alloc(gfp_t gfp)
 {
 	int nid = NUMA_NO_NODE;
 
+	if (!unmapped_put_page_enabled())
+		return NULL;
 #ifdef CONFIG_NUMA
 	nid = mempolicy_slab_node();
 #endif

@@ -35,8 +35,8 @@ static __always_inline bool unmapped_owns(const struct page *page)
 }
 
 /*
- * In the course of freeing pages without references: if they are unmapped ones
- * they are free when this returns, and may be somebody else's.
+ * In the course of freeing pages, none of which has references: if they are
+ * unmapped ones they are free when this returns, and may be somebody else's.
  */
 static __always_inline bool unmapped_take_back(struct page *page, unsigned int order)
 {
@@ -48,7 +48,7 @@ static __always_inline bool unmapped_take_back(struct page *page, unsigned int o
 
 /*
  * A zeroed page for the task, from the node that its memory policy asks for
- * first.  unmapped_put_page_enable() was called.
+ * first.  NULL also if unmapped_put_page_enable() had no effect.
  */
 struct page *unmapped_page_alloc(gfp_t gfp);
 
