@@ -48,11 +48,16 @@ static void unmap_all(uint8_t *p, size_t bytes, int fd)
 	close(fd);
 }
 
-/* Pages are freed by whoever drops the last reference, perhaps a little later. */
+/*
+ * Pages are freed by whoever drops the last reference.  That may be a CPU's list
+ * of pages to be put on an LRU list, which compaction empties.
+ */
 static void all_went_back(const char *what)
 {
 	int tries;
 
+	ok(file_write("/proc/sys/vm/compact_memory", "1") == 0,
+	   "%s: LRU lists are drained", what);
 	ok(um_stat_becomes("pages_allocated", 0, 5), "%s: all pages are free", what);
 	/* A refill ahead of need may still be under way. */
 	for (tries = 0; tries < 10; tries++)
