@@ -32,6 +32,9 @@ HAVE = {
                              r"\bpage_has_movable_ops\("),
     "COLLAPSE_EVENTS": ("include/linux/vm_event_item.h",
                         r"\bDIRECT_MAP_LEVEL2_COLLAPSE\b"),
+    "FOLLOW_PFNMAP": ("include/linux/mm.h", r"\bfollow_pfnmap_start\("),
+    "RELEASE_FAULT_LOCK": ("include/linux/mm.h", r"\brelease_fault_lock\("),
+    "SYSCORE": ("include/linux/syscore_ops.h", r"^struct syscore \{"),
     "PFN_T": ("include/linux/pfn_t.h", r"\b__pfn_to_pfn_t\("),
     "IRQ_STAT_COUNTS": ("arch/x86/include/asm/hardirq.h", r"\bIRQ_COUNT_TLB\b"),
 }
@@ -175,6 +178,11 @@ def module_parts(name, text):
         text = re.sub(r'^#include "vmap\.h"\n', "", text, flags=re.M)
         text = text.replace("#include <linux/module.h>\n", "")
         text = add_includes(text, ["<linux/init.h>"])
+        # Probes of KVM's functions: a kernel asks kvm_guard_refuses() itself.
+        text = re.sub(r"^\terr = kvm_probes_init\(\);\n\tif \(err\)\n\t\tgoto err_pm;\n", "",
+                      text, flags=re.M)
+        text = re.sub(r"^\tkvm_probes_exit\(\);\n(?:err_pm:\n)?", "", text, flags=re.M)
+        text = re.sub(r'^#include "kvm\.h"\n', "", text, flags=re.M)
         text = text.replace("\terr = symbols_resolve();\n\tif (err)\n\t\treturn err;\n", "")
     if name == "vmap.c":
         text = re.sub(r'^#include "vmap\.h"\n', "", text, flags=re.M)
