@@ -30,8 +30,12 @@
 #define PFN_MASK   ((1ULL << 55) - 1)
 #define MAX_BLOCKS 16384
 
-/* Free pages of order 9 and more, but for the DMA zone, which is held back. */
-static long whole_blocks(void)
+/*
+ * Free pages of this order and more, but for the DMA zone, which is held back,
+ * and those on lists of CPUs: one that finds nothing else to reclaim doesn't
+ * drain them before it looks for somebody to kill.
+ */
+static long free_pages(int least)
 {
 	char line[512], zone[32];
 	long sum = 0, count;
@@ -46,11 +50,16 @@ static long whole_blocks(void)
 			continue;
 		for (order = 0; sscanf(line + at, "%ld%n", &count, &used) == 1;
 		     order++, at += used)
-			if (order >= 9)
-				sum += count << (order - 9);
+			if (order >= least)
+				sum += count << order;
 	}
 	fclose(f);
 	return sum;
+}
+
+static long whole_blocks(void)
+{
+	return free_pages(9) / 512;
 }
 
 static long fragment(bool movable)
@@ -68,10 +77,11 @@ static long fragment(bool movable)
 	if (p == MAP_FAILED || madvise(p, all, MADV_NOHUGEPAGE))
 		die("mmap");
 	/* Far below what is left free, or somebody may be killed for it. */
-	if (file_write("/proc/sys/vm/min_free_kbytes", "8192"))
-		die("min_free_kbytes");
+	if (file_write("/proc/sys/vm/min_free_kbytes", "8192") ||
+	    file_write("/proc/sys/vm/watermark_boost_factor", "0"))
+		die("watermarks");
 	/* The kernel may keep a few for itself. */
-	while (taken < all && whole_blocks() && memory_free(-1) > 48 * 1024) {
+	while (taken < all && whole_blocks() && free_pages(0) > 32 * (long)(MIB / PAGE)) {
 		touch(p + taken, MIB / 2);
 		taken += MIB / 2;
 	}

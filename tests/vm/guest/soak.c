@@ -173,8 +173,11 @@ static void worker(unsigned int id)
 	_exit(0);
 }
 
-/* Take memory until the cache has had to give, then leave all of it. */
-static void hog(void)
+/*
+ * Take memory until the cache has had to give, then leave all of it.  @patience:
+ * microseconds that reclaim is given for each step below its watermark.
+ */
+static void take(unsigned int patience, long least_kb)
 {
 	long start = um_stat("pages_released");
 	const size_t step = 4 * MIB;
@@ -191,8 +194,8 @@ static void hog(void)
 			/* Below the watermark at which the kernel reclaims. */
 			if (um_stat("pages_released") > start + 2048)
 				break;
-			usleep(20000);
-			if (meminfo("MemFree") < 56 * 1024)
+			usleep(patience);
+			if (meminfo("MemFree") < least_kb)
 				break;
 		}
 		p = mmap(NULL, step, PROT_READ | PROT_WRITE,
@@ -201,6 +204,30 @@ static void hog(void)
 			break;
 	}
 	_exit(0);
+}
+
+static void hog(void)
+{
+	take(20000, 56 * 1024);
+}
+
+static void patient_hog(void)
+{
+	take(200000, 40 * 1024);
+}
+
+/* Free pages in the cache. */
+static void fill(void)
+{
+	const size_t bytes = 32 * MIB;
+	int fd = um_open();
+	uint64_t *p = fd < 0 ? NULL : map_shared(fd, bytes);
+
+	if (!p)
+		die("object");
+	touch((uint8_t *)p, bytes);
+	munmap(p, bytes);
+	close(fd);
 }
 
 static void cpus(unsigned int seed)
@@ -328,13 +355,15 @@ int main(void)
 		;
 	/*
 	 * On a slow machine memory may not have become scarce while the workers
-	 * freed theirs.  Nobody competes with the hog now.
+	 * freed theirs.  Nobody competes with the hog now, and there is something
+	 * to give.
 	 */
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	end = t.tv_sec + 30;
 	while (um_stat("pages_released") == released && !over()) {
+		fill();
 		hogs++;
-		waitpid(start(hog), NULL, 0);
+		waitpid(start(patient_hog), NULL, 0);
 	}
 
 	note("%ld objects, %ld pages touched, %ld forks, %ld killed, %ld times no memory, %ld times pressure",
