@@ -9,7 +9,7 @@ identifier folio, gfp;
   {
   <...
 - folio = folio_alloc(gfp | __GFP_ZERO, 0);
-+ folio = secretmem_alloc_folio(gfp);
++ folio = secretmem_alloc_folio(vmf, gfp);
   ...>
   }
 
@@ -20,7 +20,7 @@ identifier page, gfp;
   {
   <...
 - page = alloc_page(gfp | __GFP_ZERO);
-+ page = secretmem_alloc_page(gfp);
++ page = secretmem_alloc_page(vmf, gfp);
   ...>
   }
 

@@ -41,7 +41,10 @@ OFF_THE_LIST = """
 def apply(tree):
     for name in ("page.h", "page.c"):
         with open(os.path.join(HERE, "tree/mm/unmapped", name)) as f:
-            tree.add("mm/unmapped/" + name, f.read())
+            text = f.read()
+        if not tree.has("mm/internal.h", r"\bpage_rmappable_folio\("):
+            text = text.replace("page_rmappable_folio(", "prep_transhuge_page(")
+        tree.add("mm/unmapped/" + name, text)
     add_objects(tree, "page.o")
     path = "mm/page_alloc.c"
     tree.insert_after(path, r'^#include "page_reporting.h"$',

@@ -11,8 +11,8 @@ done at a fault, or when a page leaves the page cache, and the fault
 handler's error path can't free a page before it is mapped again.
 
 RLIMIT_MEMLOCK, get_user_pages(), migration and hibernation remain as
-they are.  Pages come from the node that the memory policy asks for
-first, and from others when it has none.
+they are.  Pages come from the nodes that the policy of the mapping, or of
+the task, and its cpuset allow.
 
 Where the allocator is not there, in the configuration or on the
 machine, pages are taken out one by one as before, now in one place.  So
@@ -21,15 +21,14 @@ and it is for the page allocator to reclaim and to call the OOM killer.
 """
 
 FOLIO_ALLOC = """/* A zeroed folio that the direct map does not have, nor any TLB. */
-static struct folio *secretmem_alloc_folio(gfp_t gfp)
+static struct folio *secretmem_alloc_folio(struct vm_fault *vmf, gfp_t gfp)
 {
 	unsigned long addr;
 	struct folio *folio;
-	struct page *page;
 
-	page = unmapped_page_alloc(gfp);
-	if (page)
-		return page_folio(page);
+	folio = unmapped_fault_folio(vmf, gfp, 0);
+	if (folio)
+		return folio;
 
 	/* None to be had: let the page allocator do what it does then. */
 	folio = folio_alloc(gfp | __GFP_ZERO, 0);
@@ -46,14 +45,15 @@ static struct folio *secretmem_alloc_folio(gfp_t gfp)
 
 """
 PAGE_ALLOC = """/* A zeroed page that the direct map does not have, nor any TLB. */
-static struct page *secretmem_alloc_page(gfp_t gfp)
+static struct page *secretmem_alloc_page(struct vm_fault *vmf, gfp_t gfp)
 {
 	unsigned long addr;
+	struct folio *folio;
 	struct page *page;
 
-	page = unmapped_page_alloc(gfp);
-	if (page)
-		return page;
+	folio = unmapped_fault_folio(vmf, gfp, 0);
+	if (folio)
+		return &folio->page;
 
 	/* None to be had: let the page allocator do what it does then. */
 	page = alloc_page(gfp | __GFP_ZERO);
@@ -90,7 +90,7 @@ def apply(tree):
     tree.replace(path, r"^\t+/\*\n\t+ \* If a split of large page was required, it\n"
                        r"(?:\t+ \* .*\n)+\t+ \*/\n", "", within="secretmem_fault")
     tree.cocci(path, "secretmem.cocci",
-               there=[r"secretmem_alloc_\w+\(gfp\);", r"secretmem_discard_folio\("])
+               there=[r"secretmem_alloc_\w+\(vmf, gfp\);", r"secretmem_discard_folio\("])
     alloc = FOLIO_ALLOC if tree.has(path, r"secretmem_alloc_folio\(") else PAGE_ALLOC
     tree.insert_before(path, r"^static vm_fault_t secretmem_fault\(", alloc + DISCARD)
     tree.insert_after(path, r"^static void secretmem_free_folio\(struct folio \*folio\)\n\{$",

@@ -6,6 +6,7 @@
  *	secretmem race		two threads at the same pages
  *	secretmem exhaust	more than there is memory
  *	secretmem limits	hibernation, and pages beside ordinary ones
+ *	secretmem huge		2 MiB by one entry, and who can't have that
  *	secretmem rows		ns for a touch and a free, which with -icount
  *				are instructions
  *	secretmem hold FILE	keep some until FILE is there
@@ -16,6 +17,8 @@
 #define _GNU_SOURCE
 #include "guest.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +26,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define BYTES  (64 * MIB)
@@ -219,6 +223,134 @@ static void limits(void)
 		all_went_back("limits");
 }
 
+/* --- 2 MiB at once --------------------------------------------------------- */
+
+#define THP "/sys/kernel/mm/transparent_hugepage/enabled"
+
+/* What happens to a mapping that has huge entries; its content stays. */
+static void change(uint8_t *p, int fd)
+{
+	uint8_t *q;
+	int i;
+
+	for (i = 0; i < 4; i++)
+		memset(p + i * BLOCK, 'a' + i, BLOCK);
+	/* A page in the middle of each of the first three. */
+	munmap(p + 5 * PAGE, PAGE);
+	ok(p[0] == 'a' && p[6 * PAGE] == 'a', "a page unmapped: the others are there");
+	mprotect(p + BLOCK + 7 * PAGE, PAGE, PROT_READ);
+	ok(raises(p + BLOCK + 7 * PAGE, true, SIGSEGV) && p[BLOCK + 8 * PAGE] == 'b',
+	   "a page read-only: only that");
+	madvise(p + 2 * BLOCK + PAGE, PAGE, MADV_DONTNEED);
+	ok(p[2 * BLOCK + PAGE] == 'c', "a page zapped: it is the file's, and comes back");
+	q = mremap(p + 3 * BLOCK, BLOCK, BLOCK, MREMAP_MAYMOVE | MREMAP_FIXED,
+		   p + 8 * BLOCK);
+	ok(q == p + 8 * BLOCK && q[BLOCK - 1] == 'd', "moved");
+	q = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 5 * PAGE);
+	ok(q != MAP_FAILED && *q == 'a', "the page that was unmapped, mapped again");
+	munmap(q, PAGE);
+}
+
+static int child_reads(void *p)
+{
+	return ((uint8_t *)p)[BLOCK - 1] != 'a';
+}
+
+/* get_user_pages() and its fast form, which tells secret memory by the folio. */
+static void refused(uint8_t *p)
+{
+	struct iovec iov = { p + PAGE, 16 * PAGE }, to;
+	uint8_t buffer[64];
+	int fds[2];
+
+	if (pipe(fds))
+		die("pipe");
+	*p = 1;
+	ok(vmsplice(fds[1], &iov, 1, SPLICE_F_NONBLOCK) < 0 && errno == EFAULT,
+	   "vmsplice() is refused (%s)", strerror(errno));
+	iov.iov_len = sizeof(buffer);
+	to = (struct iovec){ buffer, sizeof(buffer) };
+	ok(process_vm_readv(getpid(), &to, 1, &iov, 1, 0) < 0 && errno == EFAULT,
+	   "process_vm_readv() is refused (%s)", strerror(errno));
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static long huge_faults(uint8_t *p, size_t bytes)
+{
+	long before = vmstat("thp_file_mapped");
+	size_t at;
+
+	for (at = 0; at < bytes; at += BLOCK)
+		p[at] = 1;
+	return vmstat("thp_file_mapped") - before;
+}
+
+static void limited(size_t bytes)
+{
+	struct rlimit limit = { 8 * MIB, RLIM_INFINITY };
+	uint8_t *p;
+	long nr;
+	int fd;
+
+	p = map_new(bytes, &fd);
+	if (setrlimit(RLIMIT_MEMLOCK, &limit))
+		die("setrlimit");
+	nr = huge_faults(p, bytes);
+	ok(nr == 2, "RLIMIT_MEMLOCK of 8 MiB: half of it goes to huge ones (%ld)", nr);
+	limit.rlim_cur = RLIM_INFINITY;
+	setrlimit(RLIMIT_MEMLOCK, &limit);
+	unmap_all(p, bytes, fd);
+}
+
+static void huge(void)
+{
+	const size_t bytes = 16 * BLOCK;
+	struct direct_map start, now;
+	uint8_t *p;
+	int fd;
+
+	if (um_shrink() || file_write(THP, "always"))
+		die("start");
+	direct_map_read(&start);
+	p = map_new(bytes, &fd);
+	ok((uintptr_t)p % BLOCK == 0, "the address is aligned (%p)", (void *)p);
+	ok(huge_faults(p, bytes) == 16, "one entry for each 2 MiB");
+	ok(um_stat("pages_allocated") == bytes / PAGE, "all pages are unmapped ones");
+	refused(p);
+	change(p, fd);
+	ok(in_child(child_reads, p) == 0, "a child sees the same");
+	direct_map_read(&now);
+	ok(direct_map_same(&start, &now), "nothing is split");
+	unmap_all(p, bytes, fd);
+	munmap(p + 8 * BLOCK, BLOCK);
+
+	p = map_new(BLOCK - PAGE, &fd);
+	ok(huge_faults(p, BLOCK - PAGE) == 0, "not where the file ends before");
+	unmap_all(p, BLOCK - PAGE, fd);
+	fd = secretmem_open(2 * BLOCK);
+	p = mmap(NULL, BLOCK + PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, PAGE);
+	if (p == MAP_FAILED)
+		die("mmap");
+	ok(huge_faults(p, BLOCK) == 0, "not where the mapping begins behind");
+	unmap_all(p, BLOCK + PAGE, fd);
+	if (getenv("ACCOUNTS"))
+		limited(bytes);
+	file_write(THP, "madvise");
+	p = map_new(2 * BLOCK, &fd);
+	ok(huge_faults(p, BLOCK) == 0, "madvise: not without");
+	madvise(p + BLOCK, BLOCK, MADV_HUGEPAGE);
+	ok(huge_faults(p + BLOCK, BLOCK) == 1, "madvise: with it");
+	unmap_all(p, 2 * BLOCK, fd);
+	file_write(THP, "never");
+	p = map_new(bytes, &fd);
+	ok(huge_faults(p, bytes) == 0, "never: not at all");
+	unmap_all(p, bytes, fd);
+	all_went_back("huge");
+	direct_map_read(&now);
+	ok(direct_map_same(&start, &now), "DirectMap is what it was");
+}
+
 /* --- cost ------------------------------------------------------------------- */
 
 /* What it costs to free an ordinary page: that asks whether it is one of ours. */
@@ -286,6 +418,8 @@ int main(int argc, char **argv)
 		exhaust();
 	else if (!strcmp(what, "limits"))
 		limits();
+	else if (!strcmp(what, "huge"))
+		huge();
 	else if (!strcmp(what, "rows"))
 		rows();
 	else if (!strcmp(what, "hold") && argc > 2)

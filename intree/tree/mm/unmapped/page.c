@@ -12,7 +12,9 @@
 #include <linux/mm.h>
 #include <linux/unmapped.h>
 
+#include "../internal.h"
 #include "host.h"
+#include "nodes.h"
 #include "page.h"
 #include "trace.h"
 
@@ -50,14 +52,36 @@ void __unmapped_take_back(struct page *page, unsigned int order)
 	allocator_free(&unmapped_allocator, page_to_pfn(page), order);
 }
 
-struct page *unmapped_page_alloc(gfp_t gfp)
+/* One page of its own each, as the allocator gives them: now parts of a whole. */
+static void make_compound(struct page *page, unsigned int order)
 {
-	int nid = NUMA_NO_NODE;
+	unsigned long i;
+
+	for (i = 1; i < 1UL << order; i++)
+		set_page_count(page + i, 0);
+	prep_compound_page(page, order);
+	page_rmappable_folio(page);
+}
+
+struct folio *unmapped_fault_folio(const struct vm_fault *vmf, gfp_t gfp,
+				   unsigned int order)
+{
+	const struct mempolicy *policy = NULL;
+	struct nodes nodes;
+	struct page *page;
 
 	if (!unmapped_put_page_enabled())
 		return NULL;
 #ifdef CONFIG_NUMA
-	nid = mempolicy_slab_node();
+	policy = vmf->vma->vm_policy;
 #endif
-	return unmapped_pages_alloc_node(nid, gfp | __GFP_ZERO | __GFP_NOWARN, 0);
+	nodes_of_task(&nodes, NUMA_NO_NODE, policy, vmf->pgoff);
+	page = unmapped_pages_alloc_nodes(nodes.first, &nodes.allowed,
+					  gfp | __GFP_ZERO | __GFP_NOWARN, order,
+					  1UL << order);
+	if (!page)
+		return NULL;
+	if (order)
+		make_compound(page, order);
+	return page_folio(page);
 }

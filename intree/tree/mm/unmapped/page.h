@@ -13,6 +13,8 @@
 #include <linux/jump_label.h>
 #include <linux/mm_types.h>
 
+struct vm_fault;
+
 #ifdef CONFIG_UNMAPPED_ALLOC
 
 DECLARE_STATIC_KEY_FALSE(unmapped_put_page_key);
@@ -47,10 +49,12 @@ static __always_inline bool unmapped_take_back(struct page *page, unsigned int o
 }
 
 /*
- * A zeroed page for the task, from the node that its memory policy asks for
- * first.  NULL also if unmapped_put_page_enable() had no effect.
+ * A zeroed folio for a fault, from nodes as the policy of the mapping or of the
+ * task, and the cpuset, have it.  NULL also if unmapped_put_page_enable() had no
+ * effect.
  */
-struct page *unmapped_page_alloc(gfp_t gfp);
+struct folio *unmapped_fault_folio(const struct vm_fault *vmf, gfp_t gfp,
+				   unsigned int order);
 
 #else
 
@@ -73,7 +77,8 @@ static inline bool unmapped_take_back(struct page *page, unsigned int order)
 	return false;
 }
 
-static inline struct page *unmapped_page_alloc(gfp_t gfp)
+static inline struct folio *unmapped_fault_folio(const struct vm_fault *vmf,
+						 gfp_t gfp, unsigned int order)
 {
 	return NULL;
 }

@@ -354,7 +354,7 @@ static void freed_by_reference(struct kunit *test)
 	struct page *page;
 
 	unmapped_put_page_enable();
-	page = unmapped_page_alloc(GFP_KERNEL);
+	page = unmapped_pages_alloc(GFP_KERNEL | __GFP_ZERO, 0);
 	KUNIT_ASSERT_NOT_NULL(test, page);
 	KUNIT_EXPECT_TRUE(test, unmapped_owns(page));
 	get_page(page);
