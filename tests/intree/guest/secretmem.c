@@ -360,7 +360,7 @@ static uint64_t ordinary(void)
 	uint8_t *p;
 
 	p = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p == MAP_FAILED)
+	if (p == MAP_FAILED || madvise(p, BYTES, MADV_NOHUGEPAGE))
 		die("mmap");
 	touch(p, BYTES);
 	before = now_ns();
