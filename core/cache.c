@@ -22,14 +22,22 @@ static bool listed_right(const struct block *b, int nr_free)
 	return id != BLOCK_UNLISTED && (id == LIST_WHOLE) == (nr_free == BLOCK_PAGES);
 }
 
-static void count_whole(struct cache *c, long n)
+static void count_whole(struct shard *s, long n)
 {
-	WRITE_ONCE(c->nr_whole, c->nr_whole + (unsigned long)n);
-	c->min_whole = min(c->min_whole, c->nr_whole);
+	WRITE_ONCE(s->nr_whole, s->nr_whole + (unsigned long)n);
+	s->min_whole = min(s->min_whole, s->nr_whole);
+}
+
+static void mark_occupied(struct shard *s, unsigned int id, bool is)
+{
+	u32 bit = 1U << id % NR_STEPS, old = s->occupied[id / NR_STEPS];
+
+	WRITE_ONCE(s->occupied[id / NR_STEPS], is ? old | bit : old & ~bit);
 }
 
 void cache_unlist(struct cache *c, struct block *b)
 {
+	struct shard *s = cache_shard(c, b);
 	unsigned int id = READ_ONCE(b->list_id);
 
 	WRITE_ONCE(b->list_id, BLOCK_UNLISTED);
@@ -37,21 +45,23 @@ void cache_unlist(struct cache *c, struct block *b)
 		return;
 	list_del_init(&b->list);
 	if (id == LIST_WHOLE)
-		count_whole(c, -1);
-	else if (list_empty(&c->lists[id]))
-		c->occupied[id / NR_STEPS] &= ~(1U << id % NR_STEPS);
+		count_whole(s, -1);
+	else if (list_empty(&s->lists[id]))
+		mark_occupied(s, id, false);
 }
 
 static void list_block(struct cache *c, struct block *b, unsigned int id)
 {
-	list_add_tail(&b->list, &c->lists[id]);
+	struct shard *s = cache_shard(c, b);
+
+	list_add_tail(&b->list, &s->lists[id]);
 	WRITE_ONCE(b->list_id, (u8)id);
 	if (id == LIST_WHOLE) {
-		count_whole(c, 1);
+		count_whole(s, 1);
 		if (unlikely(allocator_excess(c->allocator)))
 			cache_ask(c);
 	} else {
-		c->occupied[id / NR_STEPS] |= 1U << id % NR_STEPS;
+		mark_occupied(s, id, true);
 	}
 }
 
@@ -93,11 +103,12 @@ void cache_update_locked(struct cache *c, struct block *b)
 
 void cache_update(struct cache *c, struct block *b)
 {
+	struct shard *s = cache_shard(c, b);
 	unsigned long flags;
 
-	spin_lock_irqsave(&c->lock, flags);
+	spin_lock_irqsave(&s->lock, flags);
 	cache_update_locked(c, b);
-	spin_unlock_irqrestore(&c->lock, flags);
+	spin_unlock_irqrestore(&s->lock, flags);
 }
 
 /* After a claim that took the block's nr_free elsewhere. */
@@ -113,20 +124,51 @@ static bool serves(const struct block *b)
 	return !(READ_ONCE(b->flags) & BLOCK_QUARANTINED);
 }
 
-/* The best block on the lists that should be able to serve; NULL if none. */
-static struct block *pick(struct cache *c, unsigned int order)
+/* The list of the best blocks of a shard that should be able to serve; -1 if none. */
+static int best_list(const struct shard *s, unsigned int order)
 {
-	unsigned int o, id;
+	unsigned int o;
+	u32 steps;
 
 	for (o = order; o < BLOCK_ORDER; o++) {
-		if (!c->occupied[o])
-			continue;
-		id = o * NR_STEPS + __ffs(c->occupied[o]);
-		return list_first_entry(&c->lists[id], struct block, list);
+		steps = READ_ONCE(s->occupied[o]);
+		if (steps)
+			return (int)(o * NR_STEPS + __ffs(steps));
 	}
-	if (c->nr_whole)
-		return list_last_entry(&c->lists[LIST_WHOLE], struct block, list);
-	return NULL;
+	return READ_ONCE(s->nr_whole) ? (int)LIST_WHOLE : -1;
+}
+
+/* The shard that has the best of all, this CPU's own if it is one of several. */
+static struct shard *best_shard(struct cache *c, unsigned int order)
+{
+	unsigned int own = (unsigned int)raw_smp_processor_id();
+	struct shard *s, *best = NULL;
+	int id, best_id = LIST_WHOLE + 1;
+	unsigned int i;
+
+	for (i = 0; i < NR_SHARDS; i++) {
+		s = &c->shards[(own + i) % NR_SHARDS];
+		id = best_list(s, order);
+		if (id < 0 || id >= best_id)
+			continue;
+		best = s;
+		best_id = id;
+		if (order == BLOCK_ORDER)
+			break; /* they are all alike */
+	}
+	return best;
+}
+
+/* The best block of a shard that should be able to serve; lock held. */
+static struct block *pick(struct shard *s, unsigned int order)
+{
+	int id = best_list(s, order);
+
+	if (id < 0)
+		return NULL;
+	/* Of whole ones the last that was used: the others stay idle. */
+	return id == LIST_WHOLE ? list_last_entry(&s->lists[id], struct block, list)
+				: list_first_entry(&s->lists[id], struct block, list);
 }
 
 /* On a list for other numbers of free pages. */
@@ -143,17 +185,17 @@ static bool misplaced(const struct block *b)
  * Frees do not look for what larger runs they made.  Look now, at the emptiest
  * of the blocks from which no such run is known.
  */
-static void sweep(struct cache *c, unsigned int order)
+static void sweep_shard(struct cache *c, struct shard *s, unsigned int order)
 {
-	struct block *b, *next;
 	unsigned int looked = 0, o, step;
+	struct block *b, *next;
 	struct list_head *list;
 	unsigned long flags;
 
-	spin_lock_irqsave(&c->lock, flags);
+	spin_lock_irqsave(&s->lock, flags);
 	for (step = NR_STEPS; step--;) {
 		for (o = 0; o < order && looked < SWEEP_MAX; o++) {
-			list = &c->lists[o * NR_STEPS + step];
+			list = &s->lists[o * NR_STEPS + step];
 			list_for_each_entry_safe(b, next, list, list) {
 				cache_update_locked(c, b);
 				if (++looked == SWEEP_MAX)
@@ -161,7 +203,15 @@ static void sweep(struct cache *c, unsigned int order)
 			}
 		}
 	}
-	spin_unlock_irqrestore(&c->lock, flags);
+	spin_unlock_irqrestore(&s->lock, flags);
+}
+
+static void sweep(struct cache *c, unsigned int order)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_SHARDS; i++)
+		sweep_shard(c, &c->shards[i], order);
 }
 
 /* No CPU is on the block any more, or on another: it is listed again. */
@@ -191,15 +241,16 @@ static void take_off(struct cache *c, struct block *b)
 
 void cache_quarantine(struct cache *c, struct block *b, const char *why)
 {
+	struct shard *s = cache_shard(c, b);
 	unsigned long bits[BLOCK_WORDS];
 	unsigned long flags;
 	bool first;
 
-	spin_lock_irqsave(&c->lock, flags);
+	spin_lock_irqsave(&s->lock, flags);
 	first = !(b->flags & BLOCK_QUARANTINED);
 	block_set_flags(b, BLOCK_QUARANTINED, 0);
 	cache_unlist(c, b);
-	spin_unlock_irqrestore(&c->lock, flags);
+	spin_unlock_irqrestore(&s->lock, flags);
 
 	/* Nothing can be claimed from it any more. */
 	block_take_all(b, bits);
@@ -342,6 +393,37 @@ static void put_back(struct cache *c, u64 m)
 		cache_update(c, b);
 }
 
+/* The same from the lists.  Return: whether there is more to try. */
+static bool take_listed_half(struct cache *c, bool avoid_dirty, struct block **from,
+			     unsigned int *half, u32 *pages)
+{
+	struct shard *s = best_shard(c, 0);
+	bool more = s && !avoid_dirty; /* else perhaps all of it is dirty */
+	unsigned long flags;
+	struct block *b;
+
+	*pages = 0;
+	if (!s)
+		return false;
+	spin_lock_irqsave(&s->lock, flags);
+	b = pick(s, 0);
+	if (b && misplaced(b)) {
+		cache_update_locked(c, b);
+		more = true;
+	} else if (b) {
+		*pages = block_take_half(b, avoid_dirty, half);
+		if (*pages)
+			take_off(c, b);
+		else if (more)
+			cache_update_locked(c, b);
+	} else {
+		more = true; /* somebody was faster */
+	}
+	spin_unlock_irqrestore(&s->lock, flags);
+	*from = b;
+	return more && !*pages;
+}
+
 /*
  * Up to 32 pages from the active block or the best one, which then becomes the
  * active one.
@@ -350,7 +432,6 @@ static u32 take_half(struct cache *c, bool avoid_dirty, struct block **from,
 		     unsigned int *half)
 {
 	struct block *b = this_cpu_read(c->cpu->active);
-	unsigned long flags;
 	u32 pages = 0;
 
 	*from = b;
@@ -360,26 +441,10 @@ static u32 take_half(struct cache *c, bool avoid_dirty, struct block **from,
 		claimed(c, b);
 		return pages;
 	}
-
-	spin_lock_irqsave(&c->lock, flags);
-	while ((b = pick(c, 0)) != NULL) {
-		if (misplaced(b)) {
-			cache_update_locked(c, b);
-			continue;
-		}
-		pages = block_take_half(b, avoid_dirty, half);
-		if (pages) {
-			take_off(c, b);
-			break;
-		}
-		if (avoid_dirty)
-			break; /* perhaps all of it is dirty */
-		cache_update_locked(c, b);
-	}
-	spin_unlock_irqrestore(&c->lock, flags);
+	while (take_listed_half(c, avoid_dirty, from, half, &pages))
+		;
 	if (pages)
-		activate(c, b);
-	*from = b;
+		activate(c, *from);
 	return pages;
 }
 
@@ -424,37 +489,38 @@ static int claim_listed(struct cache *c, unsigned int order, bool avoid_dirty,
 {
 	int index = -ENOMEM;
 	struct block *b = NULL;
-	unsigned int o, id;
+	unsigned int o = order, id;
 	unsigned long flags;
+	struct shard *s;
 
-	spin_lock_irqsave(&c->lock, flags);
-	for (o = order; o <= BLOCK_ORDER;) {
-		b = pick(c, o);
-		if (!b)
+	while (o <= BLOCK_ORDER && index < 0) {
+		s = best_shard(c, o);
+		if (!s)
 			break;
-		if (misplaced(b)) {
+		spin_lock_irqsave(&s->lock, flags);
+		b = pick(s, o);
+		if (b && misplaced(b)) {
 			cache_update_locked(c, b);
-			continue;
+		} else if (b) {
+			id = READ_ONCE(b->list_id);
+			index = block_alloc(b, order, avoid_dirty);
+			if (index >= 0 && to_activate)
+				take_off(c, b);
+			else if (index >= 0 && order == BLOCK_ORDER)
+				cache_unlist(c, b); /* all of it is the caller's */
+			else
+				cache_update_locked(c, b);
+			/*
+			 * Mostly it has moved to a list that tells the truth.  If
+			 * not, its pages are dirty or half claimed by somebody who
+			 * may well be waiting for us to return: go on with larger
+			 * runs.
+			 */
+			if (index < 0 && id == READ_ONCE(b->list_id))
+				o = b->max_order + 1U;
 		}
-		id = READ_ONCE(b->list_id);
-		index = block_alloc(b, order, avoid_dirty);
-		if (index >= 0 && to_activate)
-			take_off(c, b);
-		else if (index >= 0 && order == BLOCK_ORDER)
-			cache_unlist(c, b); /* all of it is the caller's */
-		else
-			cache_update_locked(c, b);
-		if (index >= 0)
-			break;
-		/*
-		 * Mostly it has moved to a list that tells the truth.  If not,
-		 * its pages are dirty or half claimed by somebody who may well
-		 * be waiting for us to return: go on with larger runs.
-		 */
-		if (id == READ_ONCE(b->list_id))
-			o = b->max_order + 1U;
+		spin_unlock_irqrestore(&s->lock, flags);
 	}
-	spin_unlock_irqrestore(&c->lock, flags);
 	*from = b;
 	return index;
 }
@@ -649,16 +715,19 @@ void cache_drain_dead_cpu(struct cache *c, unsigned int cpu)
 
 int cache_init(struct cache *c, struct allocator *a, int nid)
 {
+	struct shard *s;
 	unsigned int i;
 
 	c->allocator = a;
 	c->zero = a->ops->zero;
 	c->host = a->host;
 	c->nid = nid;
-	spin_lock_init(&c->lock);
+	for (s = c->shards; s < c->shards + NR_SHARDS; s++) {
+		spin_lock_init(&s->lock);
+		for (i = 0; i < NR_LISTS; i++)
+			INIT_LIST_HEAD(&s->lists[i]);
+	}
 	mutex_init(&c->refill_lock);
-	for (i = 0; i < NR_LISTS; i++)
-		INIT_LIST_HEAD(&c->lists[i]);
 	c->batch = 1;
 	c->cpu = alloc_percpu(struct cache_cpu);
 	return c->cpu ? 0 : -ENOMEM;

@@ -25,8 +25,13 @@
  * A CPU's pointer to its active block may be stale, even point to one that was
  * released and is another CPU's now: claims from it are right all the same.
  *
+ * The lists are in shards, by the address of the block, each with its own lock.
+ * Of blocks that are as good as each other a CPU takes one of its own shard, so
+ * that CPUs seldom meet at a lock, and no block's list node has a neighbour that
+ * another CPU is at work on.
+ *
  * Locks, outermost first: refill_lock (a mutex; get(), unmap(), flush() and
- * heal() are called under it), lock (a spinlock, interrupts off).
+ * heal() are called under it), the lock of one shard (a spinlock, interrupts off).
  */
 #ifndef UM_CACHE_H
 #define UM_CACHE_H
@@ -39,8 +44,12 @@
 #define LIST_WHOLE (BLOCK_ORDER * NR_STEPS)
 #define NR_LISTS   (LIST_WHOLE + 1)
 
-/* How many blocks a sweep looks at. */
-#define SWEEP_MAX 128U
+/* CPUs share these; of the blocks, 32 MiB in turn are in each. */
+#define NR_SHARDS    4U
+#define SHARD_BLOCKS 16U
+
+/* How many blocks of a shard a sweep looks at. */
+#define SWEEP_MAX 32U
 /* The most that one refill takes, in blocks or pieces. */
 #define REFILL_MAX 32U
 /* A batch is halved for each of these that passes without a refill, in ns. */
@@ -73,6 +82,14 @@ struct cache_cpu {
 	struct block *active;
 };
 
+struct shard {
+	spinlock_t lock ____cacheline_aligned; /* of all of it, and its blocks' flags */
+	struct list_head lists[NR_LISTS];
+	u32 occupied[BLOCK_ORDER]; /* per order: which lists are not empty */
+	unsigned long nr_whole;	   /* these three are read without the lock */
+	unsigned long min_whole;   /* the least since the last decay */
+};
+
 struct cache {
 	struct allocator *allocator;
 	void (*zero)(void *host, unsigned long pfn, unsigned int order);
@@ -81,13 +98,9 @@ struct cache {
 	bool any_dirty; /* some block has or had dirty pages */
 	struct cache_cpu __percpu *cpu;
 
-	spinlock_t lock ____cacheline_aligned; /* of all up to refill_lock */
-	struct list_head lists[NR_LISTS];
-	u32 occupied[BLOCK_ORDER]; /* per order: which lists are not empty */
-	unsigned long nr_whole;
-	unsigned long min_whole;   /* the least since the last decay */
-	unsigned long nr_fallback; /* blocks owned in part */
-	unsigned long nr_unhealed; /* not in use, and split by us */
+	struct shard shards[NR_SHARDS];
+	atomic_long_t nr_fallback; /* blocks owned in part */
+	atomic_long_t nr_unhealed; /* not in use, and split by us */
 
 	struct mutex refill_lock; /* of all below */
 	unsigned long refills;	  /* read without the lock */
@@ -105,6 +118,22 @@ struct cache {
 
 int cache_init(struct cache *c, struct allocator *a, int nid);
 void cache_destroy(struct cache *c);
+
+static inline struct shard *cache_shard(struct cache *c, const struct block *b)
+{
+	return &c->shards[b->number / SHARD_BLOCKS % NR_SHARDS];
+}
+
+/* Blocks that are wholly free now. */
+static inline unsigned long cache_nr_whole(const struct cache *c)
+{
+	unsigned long nr = 0;
+	unsigned int i;
+
+	for (i = 0; i < NR_SHARDS; i++)
+		nr += READ_ONCE(c->shards[i].nr_whole);
+	return nr;
+}
 
 /* A page from a magazine of this CPU, if there is one of this kind. */
 static __always_inline bool magazine_pop(struct cache *c, enum magazine_kind kind,
@@ -277,7 +306,7 @@ static inline bool cache_is_low(const struct cache *c)
 {
 	unsigned int low = READ_ONCE(c->low);
 
-	return low && READ_ONCE(c->nr_whole) <= low;
+	return low && cache_nr_whole(c) <= low;
 }
 
 /* Have the host call allocator_balance() soon.  Any context, locks of the core held. */
@@ -290,8 +319,8 @@ static inline void cache_count(struct cache *c, enum cache_stat stat, long n)
 	atomic_long_add(n, &c->stats[stat]);
 }
 
-/* Move a block to the list where it belongs now; cache_update_locked() with
- * the lock held.
+/* Move a block to the list where it belongs now; the other two with the lock of
+ * its shard held.
  */
 void cache_update(struct cache *c, struct block *b);
 void cache_update_locked(struct cache *c, struct block *b);

@@ -374,6 +374,7 @@ static inline void mutex_unlock(struct mutex *m)
 		WRITE_ONCE(*slot__, (new)); \
 		was__; \
 	})
+#define raw_smp_processor_id()	   um_cpu
 #define for_each_possible_cpu(cpu) for (cpu = 0; cpu < um_nr_cpus; cpu++)
 
 /* Where the direct map would have a page: pages here have no memory behind them. */

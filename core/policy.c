@@ -8,7 +8,8 @@
  * last bit of room below the limit is no reason to split an entry.
  *
  * What is idle is told without a time for each block: whatever number of blocks
- * has been free all through an interval was needed by nobody in it.  The block
+ * has been free all through an interval was needed by nobody in it (counted in
+ * each shard: at least so many were).  The block
  * that a CPU is on does not count: it stays until somebody drains the CPU.
  */
 #include "allocator.h"
@@ -97,7 +98,7 @@ void allocator_balance(struct allocator *a, int nid)
 	WRITE_ONCE(c->asked, false);
 	if (excess)
 		cache_shrink(c, excess, 0);
-	else if (cache_is_low(c) || !READ_ONCE(c->nr_whole))
+	else if (cache_is_low(c) || !cache_nr_whole(c))
 		cache_refill(c, BLOCK_ORDER, BLOCK_PAGES, READ_ONCE(c->refills));
 }
 
@@ -105,15 +106,18 @@ void allocator_balance(struct allocator *a, int nid)
 
 static void decay(struct cache *c, unsigned long floor)
 {
-	unsigned long idle, flags;
+	unsigned long idle = 0, flags;
+	struct shard *s;
 
-	spin_lock_irqsave(&c->lock, flags);
-	idle = c->min_whole;
-	c->min_whole = c->nr_whole;
+	for (s = c->shards; s < c->shards + NR_SHARDS; s++) {
+		spin_lock_irqsave(&s->lock, flags);
+		idle += s->min_whole;
+		s->min_whole = s->nr_whole;
+		spin_unlock_irqrestore(&s->lock, flags);
+	}
 	if (c->allocator->ops->now(c->allocator->host) - READ_ONCE(c->last_refill) >
 	    BATCH_DECAY)
 		WRITE_ONCE(c->low, 0);
-	spin_unlock_irqrestore(&c->lock, flags);
 	if (idle > floor)
 		cache_shrink(c, (idle - floor) * BLOCK_PAGES, UM_TRY);
 }

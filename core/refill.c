@@ -193,7 +193,7 @@ static void take_over(struct cache *c, struct block *b, const struct piece *p)
 
 	if (!(b->flags & BLOCK_LIVE)) {
 		if (b->flags & BLOCK_SPLIT)
-			WRITE_ONCE(c->nr_unhealed, c->nr_unhealed - 1);
+			atomic_long_add(-1, &c->nr_unhealed);
 		atomic_inc(&r->nr_blocks);
 		WRITE_ONCE(b->nid, (u16)c->nid);
 		b->nr_owned = 0;
@@ -202,7 +202,7 @@ static void take_over(struct cache *c, struct block *b, const struct piece *p)
 			b->masks->owned[i] = p->order < BLOCK_ORDER ? 0 : ~0UL;
 		if (p->order < BLOCK_ORDER) {
 			block_set_flags(b, BLOCK_FALLBACK, 0);
-			WRITE_ONCE(c->nr_fallback, c->nr_fallback + 1);
+			atomic_long_add(1, &c->nr_fallback);
 		}
 	}
 	if (p->order < BLOCK_ORDER)
@@ -236,8 +236,9 @@ static void publish(struct cache *c, const struct piece *p)
 {
 	unsigned int order = min(p->order, BLOCK_ORDER);
 	unsigned int nr = 1U << (p->order - order);
-	struct block *b;
 	unsigned long flags;
+	struct shard *s;
+	struct block *b;
 	int nr_free;
 
 	/* What an allocator that keeps its lists in the pages would do. */
@@ -245,11 +246,12 @@ static void publish(struct cache *c, const struct piece *p)
 		WRITE_ONCE(*(unsigned long *)um_page_address(p->pfn), p->pfn);
 
 	for (b = p->b; b < p->b + nr; b++) {
-		spin_lock_irqsave(&c->lock, flags);
+		s = cache_shard(c, b);
+		spin_lock_irqsave(&s->lock, flags);
 		take_over(c, b, p);
 		nr_free = block_free(b, p->pfn % BLOCK_PAGES, order);
 		cache_update_locked(c, b);
-		spin_unlock_irqrestore(&c->lock, flags);
+		spin_unlock_irqrestore(&s->lock, flags);
 		if (nr_free < 0)
 			cache_quarantine(c, b, "a page that was taken is free already");
 	}
@@ -264,22 +266,23 @@ static void publish(struct cache *c, const struct piece *p)
 static void owned_wholly(struct cache *c, struct block *b)
 {
 	const struct um_host_ops *ops = c->allocator->ops;
+	struct shard *s = cache_shard(c, b);
 	bool wholly, split, healed;
 	unsigned long flags;
 
-	spin_lock_irqsave(&c->lock, flags);
+	spin_lock_irqsave(&s->lock, flags);
 	wholly = b->flags & BLOCK_FALLBACK && b->nr_owned == BLOCK_PAGES;
 	split = b->flags & BLOCK_SPLIT;
-	spin_unlock_irqrestore(&c->lock, flags);
+	spin_unlock_irqrestore(&s->lock, flags);
 	if (!wholly)
 		return;
 	healed = split && !UM_BROKEN(UM_BREAK_HEAL) &&
 		 !ops->heal(c->allocator->host, block_pfn(b));
 
-	spin_lock_irqsave(&c->lock, flags);
+	spin_lock_irqsave(&s->lock, flags);
 	block_set_flags(b, 0, BLOCK_FALLBACK | (healed ? BLOCK_SPLIT : 0));
-	WRITE_ONCE(c->nr_fallback, c->nr_fallback - 1);
-	spin_unlock_irqrestore(&c->lock, flags);
+	spin_unlock_irqrestore(&s->lock, flags);
+	atomic_long_add(-1, &c->nr_fallback);
 	cache_count(c, STAT_HEALS_2M, healed);
 	if (healed)
 		um_trace_heal(block_pfn(b), BLOCK_ORDER);
@@ -373,6 +376,7 @@ int cache_take_run(struct cache *c, unsigned int order, unsigned long *pfn)
 	void *host = c->allocator->host;
 	struct piece p = { .order = order };
 	unsigned long flags;
+	struct shard *s;
 	unsigned int i;
 	int err;
 
@@ -390,9 +394,10 @@ int cache_take_run(struct cache *c, unsigned int order, unsigned long *pfn)
 		if (!UM_BROKEN(UM_BREAK_FLUSH))
 			ops->flush(host);
 		for (i = 0; i < 1U << (order - BLOCK_ORDER); i++) {
-			spin_lock_irqsave(&c->lock, flags);
+			s = cache_shard(c, &p.b[i]);
+			spin_lock_irqsave(&s->lock, flags);
 			take_over(c, &p.b[i], &p);
-			spin_unlock_irqrestore(&c->lock, flags);
+			spin_unlock_irqrestore(&s->lock, flags);
 		}
 		count_taken(c, &p);
 		cache_count(c, STAT_FLUSHES, 1);

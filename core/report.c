@@ -141,24 +141,25 @@ static const char *check_block(struct allocator *a, struct block *b)
 	return NULL;
 }
 
-static const char *check_lists(struct cache *c)
+static const char *check_lists(struct cache *c, const struct shard *s)
 {
 	unsigned long whole = 0;
 	struct block *b;
 	unsigned int id;
 
 	for (id = 0; id < NR_LISTS; id++) {
-		list_for_each_entry(b, &c->lists[id], list) {
-			if (b->list_id != id || (int)b->nid != c->nid)
+		list_for_each_entry(b, &s->lists[id], list) {
+			if (b->list_id != id || (int)b->nid != c->nid ||
+			    cache_shard(c, b) != s)
 				return "a block does not know its list";
 			whole += id == LIST_WHOLE;
 		}
 		if (id < LIST_WHOLE &&
-		    list_empty(&c->lists[id]) ==
-			    (c->occupied[id / NR_STEPS] >> id % NR_STEPS & 1))
+		    list_empty(&s->lists[id]) ==
+			    (s->occupied[id / NR_STEPS] >> id % NR_STEPS & 1))
 			return "an empty list is marked occupied, or the reverse";
 	}
-	return whole == c->nr_whole ? NULL : "nr_whole is wrong";
+	return whole == s->nr_whole ? NULL : "nr_whole is wrong";
 }
 
 static const char *check_magazine(struct allocator *a, struct cache *c, u64 m)
@@ -217,7 +218,8 @@ const char *allocator_validate(struct allocator *a)
 	for (n = 0; n < a->nr_nodes && !wrong; n++) {
 		if (!a->caches[n])
 			continue;
-		wrong = check_lists(a->caches[n]);
+		for (i = 0; i < NR_SHARDS && !wrong; i++)
+			wrong = check_lists(a->caches[n], &a->caches[n]->shards[i]);
 		if (!wrong)
 			wrong = check_magazines(a, a->caches[n]);
 		owned -= (unsigned long)atomic_long_read(

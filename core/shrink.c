@@ -46,10 +46,10 @@ static void forget(struct cache *c, struct block *b)
 
 	cache_unlist(c, b);
 	if (b->flags & BLOCK_FALLBACK)
-		WRITE_ONCE(c->nr_fallback, c->nr_fallback - 1);
+		atomic_long_add(-1, &c->nr_fallback);
 	block_set_flags(b, 0, ~BLOCK_SPLIT);
 	if (b->flags & BLOCK_SPLIT)
-		WRITE_ONCE(c->nr_unhealed, c->nr_unhealed + 1);
+		atomic_long_add(1, &c->nr_unhealed);
 	b->nr_owned = 0;
 	atomic_add(-1, &r->nr_blocks);
 }
@@ -57,19 +57,20 @@ static void forget(struct cache *c, struct block *b)
 void cache_heal(struct cache *c, struct block *b)
 {
 	struct allocator *a = c->allocator;
+	struct shard *s = cache_shard(c, b);
 	unsigned long flags;
 	bool first;
 
 	if (UM_BROKEN(UM_BREAK_HEAL) || !(b->flags & BLOCK_SPLIT) ||
 	    b->flags & BLOCK_LIVE || a->ops->heal(a->host, block_pfn(b)))
 		return;
-	spin_lock_irqsave(&c->lock, flags);
+	spin_lock_irqsave(&s->lock, flags);
 	first = b->flags & BLOCK_SPLIT; /* two may have healed it */
 	if (first) {
 		block_set_flags(b, 0, BLOCK_SPLIT);
-		WRITE_ONCE(c->nr_unhealed, c->nr_unhealed - 1);
+		atomic_long_add(-1, &c->nr_unhealed);
 	}
-	spin_unlock_irqrestore(&c->lock, flags);
+	spin_unlock_irqrestore(&s->lock, flags);
 	cache_count(c, STAT_HEALS_2M, first);
 	if (first)
 		um_trace_heal(block_pfn(b), BLOCK_ORDER);
@@ -77,36 +78,64 @@ void cache_heal(struct cache *c, struct block *b)
 
 /* --- whole blocks -------------------------------------------------------- */
 
-static struct block *claim_idle(struct cache *c)
+/* If all of it is ours and free, and not about to be healed; on no list then. */
+static bool claim_whole(struct cache *c, struct block *b)
+{
+	const unsigned int state = BLOCK_LIVE | BLOCK_FALLBACK | BLOCK_QUARANTINED;
+	struct shard *s = cache_shard(c, b);
+	unsigned long flags;
+	bool claimed;
+
+	spin_lock_irqsave(&s->lock, flags);
+	claimed = (b->flags & state) == BLOCK_LIVE && block_take_whole(b);
+	if (claimed)
+		cache_unlist(c, b);
+	else
+		cache_update_locked(c, b);
+	spin_unlock_irqrestore(&s->lock, flags);
+	return claimed;
+}
+
+/* Of one shard: the block idle longest in the region with the fewest. */
+static struct block *find_idle(struct cache *c, struct shard *s, int *least)
 {
 	struct block *b, *best = NULL;
 	unsigned int looked = 0;
 	unsigned long flags;
-	int n, least = 0;
+	int n;
 
-	spin_lock_irqsave(&c->lock, flags);
-	list_for_each_entry(b, &c->lists[LIST_WHOLE], list) {
+	spin_lock_irqsave(&s->lock, flags);
+	list_for_each_entry(b, &s->lists[LIST_WHOLE], list) {
 		/* Just complete: a refill under way is about to heal it. */
 		if (b->flags & BLOCK_FALLBACK)
 			continue;
 		n = atomic_read(
 			&table_region(&c->allocator->table, block_pfn(b))->nr_blocks);
-		if (!best || n < least) {
+		if (n < *least) {
 			best = b;
-			least = n;
+			*least = n;
 		}
 		if (++looked == LOOK_AT)
 			break;
 	}
-	if (best && !block_take_whole(best)) {
-		/* Somebody was faster; it is on the wrong list now. */
-		cache_update_locked(c, best);
-		spin_unlock_irqrestore(&c->lock, flags);
-		return claim_idle(c);
-	}
-	if (best)
-		cache_unlist(c, best);
-	spin_unlock_irqrestore(&c->lock, flags);
+	spin_unlock_irqrestore(&s->lock, flags);
+	return best;
+}
+
+static struct block *claim_idle(struct cache *c)
+{
+	struct block *b, *best;
+	struct shard *s;
+	int least;
+
+	do {
+		best = NULL;
+		least = REGION_BLOCKS + 1;
+		for (s = c->shards; s < c->shards + NR_SHARDS; s++) {
+			b = find_idle(c, s, &least);
+			best = b ? b : best;
+		}
+	} while (best && !claim_whole(c, best)); /* somebody was faster */
 	return best;
 }
 
@@ -115,11 +144,13 @@ static void release(struct cache *c, struct block *b, unsigned int order)
 {
 	unsigned int i, nr = 1U << (order - BLOCK_ORDER);
 	unsigned long flags, pfn = block_pfn(b);
+	struct shard *s;
 
 	for (i = 0; i < nr; i++) {
-		spin_lock_irqsave(&c->lock, flags);
+		s = cache_shard(c, &b[i]);
+		spin_lock_irqsave(&s->lock, flags);
 		forget(c, &b[i]);
-		spin_unlock_irqrestore(&c->lock, flags);
+		spin_unlock_irqrestore(&s->lock, flags);
 		cache_heal(c, &b[i]);
 	}
 	cache_put(c, pfn, order);
@@ -209,6 +240,7 @@ static unsigned long release_pieces(struct cache *c, struct block *b)
 {
 	const struct um_host_ops *ops = c->allocator->ops;
 	void *host = c->allocator->host;
+	struct shard *s = cache_shard(c, b);
 	unsigned long bits[BLOCK_WORDS], rest, flags;
 	unsigned long done = 0;
 	unsigned int word, i;
@@ -228,7 +260,7 @@ static unsigned long release_pieces(struct cache *c, struct block *b)
 		done += hweight_long(bits[word]);
 	}
 
-	spin_lock_irqsave(&c->lock, flags);
+	spin_lock_irqsave(&s->lock, flags);
 	for (word = 0; word < BLOCK_WORDS; word++)
 		WRITE_ONCE(b->masks->owned[word], b->masks->owned[word] & ~bits[word]);
 	b->nr_owned = (u16)(b->nr_owned - done);
@@ -236,7 +268,7 @@ static unsigned long release_pieces(struct cache *c, struct block *b)
 		cache_update_locked(c, b);
 	else
 		forget(c, b);
-	spin_unlock_irqrestore(&c->lock, flags);
+	spin_unlock_irqrestore(&s->lock, flags);
 	if (broken)
 		cache_quarantine(c, b, "its pages can't be mapped");
 
@@ -306,7 +338,8 @@ unsigned long cache_shrink(struct cache *c, unsigned long nr, unsigned int flags
 	else
 		mutex_lock(&c->refill_lock);
 	if (locked) {
-		if ((done < nr && READ_ONCE(c->nr_fallback)) || READ_ONCE(c->nr_unhealed))
+		if ((done < nr && atomic_long_read(&c->nr_fallback)) ||
+		    atomic_long_read(&c->nr_unhealed))
 			done += release_rest(c, nr - min(done, nr));
 		heal_regions(c);
 		mutex_unlock(&c->refill_lock);
@@ -321,23 +354,18 @@ unsigned long cache_shrink(struct cache *c, unsigned long nr, unsigned int flags
 static unsigned long release_free(struct cache *c, struct block *b)
 {
 	const unsigned int state = BLOCK_LIVE | BLOCK_FALLBACK | BLOCK_QUARANTINED;
+	struct shard *s = cache_shard(c, b);
 	unsigned long flags, owned = 0;
-	bool claimed;
 
 	if ((READ_ONCE(b->flags) & state) == (BLOCK_LIVE | BLOCK_FALLBACK))
 		release_pieces(c, b);
-	spin_lock_irqsave(&c->lock, flags);
-	claimed = (b->flags & state) == BLOCK_LIVE && block_take_whole(b);
-	if (claimed)
-		cache_unlist(c, b);
-	spin_unlock_irqrestore(&c->lock, flags);
-	if (claimed)
+	if (claim_whole(c, b))
 		release_claimed(c, b);
 
-	spin_lock_irqsave(&c->lock, flags);
+	spin_lock_irqsave(&s->lock, flags);
 	if (b->flags & BLOCK_LIVE)
 		owned = b->nr_owned;
-	spin_unlock_irqrestore(&c->lock, flags);
+	spin_unlock_irqrestore(&s->lock, flags);
 	return owned;
 }
 
@@ -382,7 +410,7 @@ static bool whole_but_for_cpu(const struct cache_cpu *on)
 unsigned long cache_shrinkable(struct cache *c)
 {
 	struct table *t = &c->allocator->table;
-	unsigned long pages = READ_ONCE(c->nr_whole) * BLOCK_PAGES;
+	unsigned long pages = cache_nr_whole(c) * BLOCK_PAGES;
 	unsigned int cpu, i;
 	unsigned long r;
 	struct block *b;
@@ -390,7 +418,7 @@ unsigned long cache_shrinkable(struct cache *c)
 	for_each_possible_cpu(cpu)
 		if (whole_but_for_cpu(per_cpu_ptr(c->cpu, cpu)))
 			pages += BLOCK_PAGES;
-	if (!READ_ONCE(c->nr_fallback))
+	if (!atomic_long_read(&c->nr_fallback))
 		return pages;
 	table_for_each_block(t, r, i, b)
 		if ((int)b->nid == c->nid &&

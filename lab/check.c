@@ -131,12 +131,12 @@ static void check_node(struct machine *m, unsigned int nid)
 		fallback += b->flags & BLOCK_FALLBACK ? 1 : 0;
 		unhealed += (b->flags & (BLOCK_LIVE | BLOCK_SPLIT)) == BLOCK_SPLIT;
 	}
-	if (fallback != c->nr_fallback)
-		machine_broken(m, "node %u counts %lu blocks owned in part and has %lu",
-			       nid, c->nr_fallback, fallback);
-	if (unhealed != c->nr_unhealed)
-		machine_broken(m, "node %u counts %lu blocks to heal and has %lu", nid,
-			       c->nr_unhealed, unhealed);
+	if ((long)fallback != atomic_long_read(&c->nr_fallback))
+		machine_broken(m, "node %u counts %ld blocks owned in part and has %lu",
+			       nid, atomic_long_read(&c->nr_fallback), fallback);
+	if ((long)unhealed != atomic_long_read(&c->nr_unhealed))
+		machine_broken(m, "node %u counts %ld blocks to heal and has %lu", nid,
+			       atomic_long_read(&c->nr_unhealed), unhealed);
 }
 
 void check_step(struct machine *m, bool pages)

@@ -471,7 +471,8 @@ static void healed_after_it_was_in_use_once_more(void **state)
 		m.fails[OP_HEAL] = true;
 		assert_int_equal(allocator_shrink(&m.allocator, -1, ~0UL, 0),
 				 BLOCK_PAGES / 2);
-		assert_int_equal(m.allocator.caches[0]->nr_unhealed, 1);
+		assert_int_equal(atomic_long_read(&m.allocator.caches[0]->nr_unhealed),
+				 1);
 		m.fails[OP_HEAL] = false;
 		if (whole)
 			others_free_all(&m);
@@ -480,12 +481,14 @@ static void healed_after_it_was_in_use_once_more(void **state)
 		assert_int_equal(m.map.splits_2m, 1);
 		/* As soon as all of it is ours, not only when none of it is. */
 		assert_int_equal(m.map.heals_2m, whole);
-		assert_int_equal(m.allocator.caches[0]->nr_unhealed, 0);
+		assert_int_equal(atomic_long_read(&m.allocator.caches[0]->nr_unhealed),
+				 0);
 		assert_sound();
 		client_free_all(&one);
 		allocator_shrink(&m.allocator, -1, ~0UL, 0);
 		assert_int_equal(m.map.heals_2m, 1);
-		assert_int_equal(m.allocator.caches[0]->nr_unhealed, 0);
+		assert_int_equal(atomic_long_read(&m.allocator.caches[0]->nr_unhealed),
+				 0);
 		assert_sound();
 		finish();
 	}

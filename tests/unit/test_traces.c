@@ -112,12 +112,12 @@ static void word_of_a_block(void)
 
 static void wrong_unhealed(void)
 {
-	m.allocator.caches[0]->nr_unhealed++;
+	atomic_long_add(1, &m.allocator.caches[0]->nr_unhealed);
 }
 
 static void wrong_fallback(void)
 {
-	m.allocator.caches[0]->nr_fallback++;
+	atomic_long_add(1, &m.allocator.caches[0]->nr_fallback);
 }
 
 static void lock_held(void)
