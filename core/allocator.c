@@ -135,9 +135,12 @@ int allocator_alloc_ahead(struct allocator *a, int nid, unsigned int order,
 int allocator_alloc_slow(struct allocator *a, int nid, unsigned int order,
 			 unsigned int flags, unsigned long *pfn)
 {
-	int err = allocator_alloc_ahead(a, nid, order, flags, 1UL << order, pfn);
 	struct cache *c = allocator_cache(a, nid);
+	int err = 0;
 
+	/* Mostly the cache has it, and nobody needs to know how much is wanted. */
+	if (unlikely(!c || order > BLOCK_ORDER || cache_alloc(c, order, flags, pfn)))
+		err = allocator_alloc_ahead(a, nid, order, flags, 1UL << order, pfn);
 	if (c && (cache_is_low(c) || (unlikely(err) && flags & UM_NOWAIT)))
 		cache_ask(c);
 	return err;

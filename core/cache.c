@@ -124,7 +124,7 @@ static bool serves(const struct block *b)
 	return !(READ_ONCE(b->flags) & BLOCK_QUARANTINED);
 }
 
-/* The list of the best blocks of a shard that should be able to serve; -1 if none. */
+/* The list of a shard's best blocks in use that should be able to serve, or -1. */
 static int best_list(const struct shard *s, unsigned int order)
 {
 	unsigned int o;
@@ -135,40 +135,43 @@ static int best_list(const struct shard *s, unsigned int order)
 		if (steps)
 			return (int)(o * NR_STEPS + __ffs(steps));
 	}
-	return READ_ONCE(s->nr_whole) ? (int)LIST_WHOLE : -1;
+	return -1;
 }
 
-/* The shard that has the best of all, this CPU's own if it is one of several. */
+/* The shard that has the best block of all, this CPU's own if that has such, too. */
 static struct shard *best_shard(struct cache *c, unsigned int order)
 {
-	unsigned int own = (unsigned int)raw_smp_processor_id();
 	struct shard *s, *best = NULL;
-	int id, best_id = LIST_WHOLE + 1;
+	int id, best_id = LIST_WHOLE;
 	unsigned int i;
 
-	for (i = 0; i < NR_SHARDS; i++) {
-		s = &c->shards[(own + i) % NR_SHARDS];
+	for (i = 0; i < NR_SHARDS && order < BLOCK_ORDER; i++) {
+		s = cache_shard_nr(c, i);
 		id = best_list(s, order);
-		if (id < 0 || id >= best_id)
-			continue;
-		best = s;
-		best_id = id;
-		if (order == BLOCK_ORDER)
-			break; /* they are all alike */
+		if (id >= 0 && id < best_id) {
+			best = s;
+			best_id = id;
+		}
+	}
+	for (i = 0; i < NR_SHARDS && !best; i++) {
+		s = cache_shard_nr(c, i);
+		if (READ_ONCE(s->nr_whole))
+			best = s;
 	}
 	return best;
 }
 
-/* The best block of a shard that should be able to serve; lock held. */
+/* The best block of a shard; lock held. */
 static struct block *pick(struct shard *s, unsigned int order)
 {
 	int id = best_list(s, order);
 
-	if (id < 0)
-		return NULL;
-	/* Of whole ones the last that was used: the others stay idle. */
-	return id == LIST_WHOLE ? list_last_entry(&s->lists[id], struct block, list)
-				: list_first_entry(&s->lists[id], struct block, list);
+	if (id >= 0)
+		return list_first_entry(&s->lists[id], struct block, list);
+	/* The one last used: the others stay idle. */
+	if (s->nr_whole)
+		return list_last_entry(&s->lists[LIST_WHOLE], struct block, list);
+	return NULL;
 }
 
 /* On a list for other numbers of free pages. */
@@ -297,11 +300,8 @@ static unsigned long dirty_of(const struct block_masks *m, unsigned int word,
 static void zero_pages(struct cache *c, struct block *b, unsigned int word,
 		       unsigned long pages)
 {
-	struct allocator *a = c->allocator;
-
 	for (; pages; pages &= pages - 1)
-		a->ops->zero(a->host, block_pfn(b) + word * BITS_PER_LONG + __ffs(pages),
-			     0);
+		c->zero(c->host, block_pfn(b) + word * BITS_PER_LONG + __ffs(pages), 0);
 }
 
 /* Pages of this word are in the hands of a client that does not care. */
@@ -322,7 +322,7 @@ void cache_prepare(struct cache *c, struct block *b, unsigned int index,
 	unsigned int last = last_word(index, order);
 	unsigned long dirty;
 
-	if (!c->allocator->ops->zero)
+	if (!c->zero)
 		return;
 	if (!(flags & UM_ZERO)) {
 		/* Without masks the pages just count as clean ones. */
@@ -349,7 +349,6 @@ void cache_prepare(struct cache *c, struct block *b, unsigned int index,
 static bool clean(struct cache *c, struct block *b, unsigned int index,
 		  unsigned int order)
 {
-	struct allocator *a = c->allocator;
 	struct block_masks *m = block_masks(b);
 	unsigned int word = index / BITS_PER_LONG;
 	unsigned int last = last_word(index, order);
@@ -357,14 +356,14 @@ static bool clean(struct cache *c, struct block *b, unsigned int index,
 	unsigned long dirty = 0;
 	unsigned int i;
 
-	if (!a->ops->zero)
+	if (!c->zero)
 		return false;
 	for (i = word; m && i <= last; i++)
 		dirty |= dirty_of(m, i, index, order);
 	if (UM_BROKEN(UM_BREAK_CLEAN))
 		return dirty;
 	if (!dirty) {
-		a->ops->zero(a->host, block_pfn(b) + index, order);
+		c->zero(c->host, block_pfn(b) + index, order);
 		return false;
 	}
 	for (i = word; i <= last; i++)
@@ -569,7 +568,7 @@ static int claim_active(struct cache *c, unsigned int order, struct block **from
 int cache_alloc(struct cache *c, unsigned int order, unsigned int flags,
 		unsigned long *pfn)
 {
-	bool clean = flags & UM_ZERO || !c->allocator->ops->zero;
+	bool clean = flags & UM_ZERO || !c->zero;
 	bool avoid_dirty = clean && READ_ONCE(c->any_dirty);
 	struct block *b;
 	int index;
@@ -604,16 +603,15 @@ int cache_alloc(struct cache *c, unsigned int order, unsigned int flags,
 static bool in_use(struct block *b, unsigned int index, unsigned int order)
 {
 	struct block_masks *m = block_masks(b);
-	unsigned int i, words = order > WORD_ORDER ? 1U << (order - WORD_ORDER) : 1;
+	unsigned int i, last = last_word(index, order);
 	unsigned long mask = word_mask(index % BITS_PER_LONG, order);
+	unsigned long wrong = 0;
 
-	for (i = index / BITS_PER_LONG; words--; i++) {
-		if (atomic_long_read(&b->words[i]) & (long)mask)
-			return false;
-		if (m && ~READ_ONCE(m->owned[i]) & mask)
-			return false;
-	}
-	return true;
+	for (i = index / BITS_PER_LONG; i <= last; i++)
+		wrong |= (unsigned long)atomic_long_read(&b->words[i]);
+	for (i = index / BITS_PER_LONG; m && i <= last; i++)
+		wrong |= ~READ_ONCE(m->owned[i]);
+	return !(wrong & mask);
 }
 
 static bool in_magazine(struct cache *c, unsigned long pfn)

@@ -84,10 +84,11 @@ struct cache_cpu {
 
 struct shard {
 	spinlock_t lock ____cacheline_aligned; /* of all of it, and its blocks' flags */
+	unsigned long nr_whole;		       /* read without the lock */
+	unsigned long min_whole;	       /* the least since the last decay */
 	struct list_head lists[NR_LISTS];
-	u32 occupied[BLOCK_ORDER]; /* per order: which lists are not empty */
-	unsigned long nr_whole;	   /* these three are read without the lock */
-	unsigned long min_whole;   /* the least since the last decay */
+	/* Per order: which lists are not empty; all CPUs read it, without the lock. */
+	u32 occupied[BLOCK_ORDER] ____cacheline_aligned;
 };
 
 struct cache {
@@ -124,14 +125,20 @@ static inline struct shard *cache_shard(struct cache *c, const struct block *b)
 	return &c->shards[b->number / SHARD_BLOCKS % NR_SHARDS];
 }
 
-/* Blocks that are wholly free now. */
-static inline unsigned long cache_nr_whole(const struct cache *c)
+/* The i-th to ask on this CPU: its own, then the others. */
+static inline struct shard *cache_shard_nr(struct cache *c, unsigned int i)
+{
+	return &c->shards[((unsigned int)raw_smp_processor_id() + i) % NR_SHARDS];
+}
+
+/* Blocks that are wholly free now, or some number of them that is at least @enough. */
+static inline unsigned long cache_nr_whole(struct cache *c, unsigned long enough)
 {
 	unsigned long nr = 0;
 	unsigned int i;
 
-	for (i = 0; i < NR_SHARDS; i++)
-		nr += READ_ONCE(c->shards[i].nr_whole);
+	for (i = 0; i < NR_SHARDS && nr < enough; i++)
+		nr += READ_ONCE(cache_shard_nr(c, i)->nr_whole);
 	return nr;
 }
 
@@ -302,11 +309,11 @@ int cache_get_near(struct cache *c, unsigned int *order, unsigned long *pfn);
 void cache_put(struct cache *c, unsigned long pfn, unsigned int order);
 
 /* Whether those who come again and again will soon have to wait. */
-static inline bool cache_is_low(const struct cache *c)
+static inline bool cache_is_low(struct cache *c)
 {
 	unsigned int low = READ_ONCE(c->low);
 
-	return low && cache_nr_whole(c) <= low;
+	return low && cache_nr_whole(c, low + 1UL) <= low;
 }
 
 /* Have the host call allocator_balance() soon.  Any context, locks of the core held. */

@@ -98,7 +98,7 @@ void allocator_balance(struct allocator *a, int nid)
 	WRITE_ONCE(c->asked, false);
 	if (excess)
 		cache_shrink(c, excess, 0);
-	else if (cache_is_low(c) || !cache_nr_whole(c))
+	else if (cache_is_low(c) || !cache_nr_whole(c, 1))
 		cache_refill(c, BLOCK_ORDER, BLOCK_PAGES, READ_ONCE(c->refills));
 }
 

@@ -53,7 +53,7 @@ static struct block *claim_cached(struct cache *c, unsigned int nr)
 	unsigned long r;
 	unsigned int i;
 
-	for (r = 0; r < table_nr_regions(t) && cache_nr_whole(c) >= nr; r++) {
+	for (r = 0; r < table_nr_regions(t) && cache_nr_whole(c, nr) >= nr; r++) {
 		if (table_nr_blocks(t, r) < nr)
 			continue;
 		b = table_blocks(t, r);

@@ -410,7 +410,7 @@ static bool whole_but_for_cpu(const struct cache_cpu *on)
 unsigned long cache_shrinkable(struct cache *c)
 {
 	struct table *t = &c->allocator->table;
-	unsigned long pages = cache_nr_whole(c) * BLOCK_PAGES;
+	unsigned long pages = cache_nr_whole(c, ~0UL) * BLOCK_PAGES;
 	unsigned int cpu, i;
 	unsigned long r;
 	struct block *b;
