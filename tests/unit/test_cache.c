@@ -247,6 +247,71 @@ static void of_whole_blocks_the_last_to_become_idle_serves(void **state)
 	finish();
 }
 
+static unsigned int shard_of(unsigned long pfn)
+{
+	return (unsigned int)(pfn / BLOCK_PAGES / SHARD_BLOCKS % NR_SHARDS);
+}
+
+/* All blocks of a machine that has as many in each shard but for the kernel's. */
+static void hold_all_shards(void)
+{
+	unsigned int i;
+
+	start_blocks(NR_SHARDS * SHARD_BLOCKS - 1);
+	for (i = 1; i < NR_SHARDS * SHARD_BLOCKS; i++)
+		alloc_ok(&one, BLOCK_ORDER, UM_ZERO);
+	drain_all();
+}
+
+static void whole_blocks_of_all_shards_serve_each_cpu(void **state)
+{
+	unsigned int cpu, i;
+
+	(void)state;
+	for (cpu = 0; cpu < 2; cpu++) {
+		hold_all_shards();
+		client_free_all(&one);
+		um_cpu = (int)cpu;
+		for (i = 1; i < NR_SHARDS * SHARD_BLOCKS; i++) {
+			alloc_ok(&two, BLOCK_ORDER, UM_ZERO | UM_NOWAIT);
+			if (i < SHARD_BLOCKS)
+				assert_int_equal(shard_of(last(&two)), cpu);
+		}
+		assert_int_equal(client_alloc(&one, 0, 0, UM_ZERO | UM_NOWAIT), -ENOMEM);
+		um_cpu = 0;
+		assert_sound();
+		finish();
+	}
+}
+
+static void no_shard_has_a_block_broken_while_another_can_serve(void **state)
+{
+	unsigned long pfn;
+	unsigned int shard, i;
+
+	(void)state;
+	for (shard = 0; shard < NR_SHARDS; shard++) {
+		hold_all_shards();
+		/* One block of which a half is free, all others whole. */
+		pfn = (shard * SHARD_BLOCKS + 1UL) * BLOCK_PAGES;
+		free_pfn(&one, pfn);
+		alloc_ok(&two, BLOCK_ORDER - 1, UM_ZERO | UM_NOWAIT);
+		assert_int_equal(last(&two), pfn);
+		client_free_all(&one);
+		drain_all();
+		um_cpu = 1;
+		for (i = 0; i < BLOCK_PAGES / 2; i += 1U << 3) {
+			alloc_ok(&two, 3, UM_ZERO | UM_NOWAIT);
+			assert_int_equal(last(&two) / BLOCK_PAGES, pfn / BLOCK_PAGES);
+		}
+		alloc_ok(&two, 3, UM_ZERO | UM_NOWAIT);
+		assert_int_equal(shard_of(last(&two)), 1);
+		um_cpu = 0;
+		assert_sound();
+		finish();
+	}
+}
+
 /* --- how much is taken ------------------------------------------------------------- */
 
 static unsigned long next_refill(void)
@@ -649,6 +714,8 @@ int main(void)
 		cmocka_unit_test(a_run_made_by_frees_is_found),
 		cmocka_unit_test(a_whole_block_stays_whole_while_another_can_serve),
 		cmocka_unit_test(of_whole_blocks_the_last_to_become_idle_serves),
+		cmocka_unit_test(whole_blocks_of_all_shards_serve_each_cpu),
+		cmocka_unit_test(no_shard_has_a_block_broken_while_another_can_serve),
 		cmocka_unit_test(a_batch_is_halved_by_each_second),
 		cmocka_unit_test(pieces_come_in_64_pages_at_most),
 		cmocka_unit_test(pieces_that_cant_serve_are_not_taken),
