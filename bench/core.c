@@ -20,9 +20,10 @@
  * run at the same time.  Threads share the quarter.
  * A row is a JSON object on a line of the file that --json names.
  *
- * Beside our figures stand those of LLFree-c for the same workloads.  They are
- * a reference from another machine and are not measured here: compare how they
- * stand to each other, not to the nanosecond.
+ * Beside our figures stand those of LLFree-c for the same workloads: a reference
+ * from another machine, to compare how they stand to each other, not to the
+ * nanosecond; or with --peer those that this program, built around LLFree's
+ * sources (-DPEER, bench/peer.c), has just written on this machine.
  *
  * With --once CASE ORDER ROUNDS nothing is told of time: so many rounds of one
  * case are done after the first, for bench/instructions.
@@ -37,6 +38,7 @@
 #include <unistd.h>
 
 #include "allocator.h"
+#include "peer.h"
 
 #define NR_PAGES    (1UL << 20)
 #define NR_BLOCKS   (NR_PAGES / BLOCK_PAGES)
@@ -44,6 +46,7 @@
 #define MAX_THREADS 2
 #define MAX_ROUNDS  16
 #define AT_ONCE	    50000UL
+#define MAX_PEERS   128
 
 /* --- the machine --------------------------------------------------------- */
 
@@ -160,6 +163,31 @@ static void fail(const char *what)
 	exit(1);
 }
 
+#ifdef PEER
+#define SUITE "peer"
+
+static void start(void)
+{
+	peer_start(NR_PAGES, um_nr_cpus);
+}
+
+static void stop(void)
+{
+	peer_stop();
+}
+
+static inline int alloc_pages(unsigned int order, unsigned long *pfn)
+{
+	return peer_alloc((unsigned int)um_cpu, order, pfn);
+}
+
+static inline int free_pages(unsigned long pfn, unsigned int order)
+{
+	return peer_free((unsigned int)um_cpu, order, pfn);
+}
+#else
+#define SUITE "core"
+
 /* All memory into the cache, wholly free. */
 static void start(void)
 {
@@ -188,6 +216,17 @@ static void stop(void)
 		fail("not all memory came back");
 	allocator_destroy(&allocator);
 }
+
+static __always_inline int alloc_pages(unsigned int order, unsigned long *pfn)
+{
+	return allocator_alloc(&allocator, 0, order, UM_ZERO, pfn);
+}
+
+static __always_inline int free_pages(unsigned long pfn, unsigned int order)
+{
+	return allocator_free(&allocator, pfn, order);
+}
+#endif
 
 /* --- instructions, where the processor lets us count them ----------------- */
 
@@ -303,7 +342,7 @@ static __attribute__((noinline)) void alloc_all(struct worker *w, u32 *pfns)
 	unsigned long i, pfn;
 
 	for (i = 0; i < w->n; i++) {
-		if (allocator_alloc(&allocator, 0, w->order, UM_ZERO, &pfn))
+		if (alloc_pages(w->order, &pfn))
 			fail("out of pages");
 		pfns[i] = (u32)pfn;
 	}
@@ -314,7 +353,8 @@ static __attribute__((noinline)) void free_all(struct worker *w, const u32 *pfns
 	unsigned long i;
 
 	for (i = 0; i < w->n; i++)
-		allocator_free(&allocator, pfns[i], w->order);
+		if (free_pages(pfns[i], w->order))
+			fail("a free failed");
 }
 
 static __attribute__((noinline)) void at_once(struct worker *w)
@@ -322,9 +362,10 @@ static __attribute__((noinline)) void at_once(struct worker *w)
 	unsigned long i, pfn;
 
 	for (i = 0; i < w->n; i++) {
-		if (allocator_alloc(&allocator, 0, w->order, UM_ZERO, &pfn))
+		if (alloc_pages(w->order, &pfn))
 			fail("out of pages");
-		allocator_free(&allocator, pfn, w->order);
+		if (free_pages(pfn, w->order))
+			fail("a free failed");
 	}
 }
 
@@ -500,11 +541,6 @@ static void run(enum workload work, unsigned int order, unsigned int threads,
 	free(pfns);
 }
 
-static unsigned int rounds(enum workload work, unsigned int order)
-{
-	return work == AT_ONCE_CASE || order ? MAX_ROUNDS : 2;
-}
-
 static unsigned long share(enum workload work, unsigned int order, unsigned int threads)
 {
 	return work == AT_ONCE_CASE ? AT_ONCE : (NR_PAGES / 4 >> order) / threads;
@@ -512,15 +548,17 @@ static unsigned long share(enum workload work, unsigned int order, unsigned int 
 
 /* --- rows ----------------------------------------------------------------- */
 
-#define PEER "LLFree-c (reference)"
+#define REFERENCE "LLFree-c (reference)"
+
+static const char *peer_name = REFERENCE; /* of nanoseconds; of all else it is that */
 
 /* LLFree-c on two cores of a Zen 5, clang -O2, 2^20 frames, ns or blocks. */
-static const struct {
-	const char *what;
+static struct {
+	char what[32];
 	int order;
 	unsigned int threads;
 	double value;
-} peers[] = {
+} peers[MAX_PEERS] = {
 	{ "at_once", 0, 1, 53.2 },
 	{ "at_once", 3, 1, 57.8 },
 	{ "at_once", 6, 1, 53.4 },
@@ -549,18 +587,52 @@ static const struct {
 	{ "keep_whole_40_rounds", 0, 1, 224 },
 	{ "keep_whole_60_rounds", 0, 1, 764 },
 	{ "keep_whole_100_rounds", 0, 1, 1082 },
-	{ "metadata_per_block", -1, 1, 72.8 },
+	{ "metadata_in_all_per_block", -1, 1, 72.8 },
 };
 
 static FILE *json;
 static bool counted;
+
+/* Rows that the peer wrote with --json; all but nanoseconds stay a reference. */
+static void read_peer(const char *name)
+{
+	char line[256], what[32], unit[16];
+	FILE *f = fopen(name, "r");
+	unsigned int i, threads;
+	double value;
+	int order;
+
+	if (!f)
+		fail("can't read the file of the peer's rows");
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line,
+			   "{\"suite\": \"peer\", \"case\": \"%31[^\"]\", \"order\": %d, "
+			   "\"threads\": %u, \"unit\": \"%15[^\"]\", \"value\": %lf",
+			   what, &order, &threads, unit, &value) != 5)
+			fail("not a row of a peer");
+		if (strcmp(unit, "ns"))
+			continue;
+		for (i = 0; i < MAX_PEERS && peers[i].what[0]; i++)
+			if (!strcmp(peers[i].what, what) && peers[i].order == order &&
+			    peers[i].threads == threads)
+				break;
+		if (i == MAX_PEERS)
+			fail("too many rows of a peer");
+		strcpy(peers[i].what, what);
+		peers[i].order = order;
+		peers[i].threads = threads;
+		peers[i].value = value;
+	}
+	fclose(f);
+	peer_name = "LLFree-c (this run)";
+}
 
 /* Negative when there is none. */
 static double peer_value(const char *what, int order, unsigned int threads)
 {
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(peers); i++)
+	for (i = 0; i < MAX_PEERS && peers[i].what[0]; i++)
 		if (!strcmp(peers[i].what, what) && peers[i].order == order &&
 		    peers[i].threads == threads)
 			return peers[i].value;
@@ -570,13 +642,14 @@ static double peer_value(const char *what, int order, unsigned int threads)
 static void row(const char *what, int order, unsigned int threads, const char *unit,
 		double value)
 {
+	const char *name = strcmp(unit, "ns") ? REFERENCE : peer_name;
 	/* Nobody has counted its instructions. */
 	double peer = strcmp(unit, "instructions") ? peer_value(what, order, threads)
 						   : -1;
 
 	if (!json)
 		return;
-	fprintf(json, "{\"suite\": \"core\", \"case\": \"%s\", \"order\": ", what);
+	fprintf(json, "{\"suite\": \"" SUITE "\", \"case\": \"%s\", \"order\": ", what);
 	if (order < 0)
 		fprintf(json, "null");
 	else
@@ -586,7 +659,7 @@ static void row(const char *what, int order, unsigned int threads, const char *u
 	if (peer < 0)
 		fprintf(json, "\"peer\": null, \"peer_value\": null}\n");
 	else
-		fprintf(json, "\"peer\": \"" PEER "\", \"peer_value\": %.1f}\n", peer);
+		fprintf(json, "\"peer\": \"%s\", \"peer_value\": %.1f}\n", name, peer);
 }
 
 static void phase_rows(const char *work, const char *phase, unsigned int order,
@@ -632,7 +705,7 @@ static void speed(unsigned int repeats)
 	       "free ns", "pair ns");
 	if (counted)
 		printf(" %8s", "instr.");
-	printf(" %22s\n", PEER);
+	printf(" %22s\n", peer_name);
 	for (threads = 1; threads <= MAX_THREADS; threads++) {
 		for (work = 0; work < NR_WORKLOADS; work++) {
 			for (i = 0; i < ARRAY_SIZE(orders); i++) {
@@ -641,9 +714,8 @@ static void speed(unsigned int repeats)
 				sum = worst;
 				for (r = 0; r < repeats; r++)
 					run(work, orders[i], threads,
-					    share(work, orders[i], threads),
-					    rounds(work, orders[i]), &alloc, &freed,
-					    &sum);
+					    share(work, orders[i], threads), MAX_ROUNDS,
+					    &alloc, &freed, &sum);
 				phase_rows(workload_names[work], "", orders[i], threads,
 					   &sum);
 				if (work == AT_ONCE_CASE) {
@@ -662,6 +734,7 @@ static void speed(unsigned int repeats)
 	}
 }
 
+#ifndef PEER
 /* --- keeping blocks whole ------------------------------------------------- */
 
 /* What the magazines hold is free too: it counts once it is back in its block. */
@@ -696,7 +769,7 @@ static void keep_whole(void)
 		allocator_free(&allocator, pfns[i], 0);
 	printf("\nWholly free blocks, of an ideal %lu\n%6s %11s %22s\n",
 	       NR_BLOCKS - (live + BLOCK_PAGES - 1) / BLOCK_PAGES, "rounds", "blocks",
-	       PEER);
+	       REFERENCE);
 	count_whole(0);
 	for (round = 1; round <= 100; round++) {
 		shuffle(pfns, live, round + 1);
@@ -718,20 +791,25 @@ static void keep_whole(void)
 
 static void metadata(void)
 {
-	double table, caches;
+	unsigned long regions;
+	double all, block = sizeof(struct block);
 
 	start();
 	/* The region of the first block is there for it alone: leave it out. */
-	table = (double)table_bytes(&allocator.table) /
-		(double)(table_nr_regions(&allocator.table) * REGION_BLOCKS);
-	caches = (double)(sizeof(struct cache) + um_nr_cpus * sizeof(struct cache_cpu)) /
-		 (double)NR_BLOCKS;
-	printf("\nMetadata of a whole block: %.1f bytes, and %.1f of the cache and its "
-	       "CPUs; %s: 72.8\n",
-	       table, caches, PEER);
-	row("metadata_per_block", -1, 1, "bytes", table + caches);
+	regions = table_nr_regions(&allocator.table);
+	all = (double)table_bytes(&allocator.table) * (double)(regions - 1) /
+		      (double)regions +
+	      (double)(sizeof(struct cache) + um_nr_cpus * sizeof(struct cache_cpu));
+	all /= (double)NR_BLOCKS;
+	printf("\nMetadata of a whole block: %.1f bytes; with the table, the cache and its "
+	       "CPUs %.1f\nfor each of %lu blocks (LLFree-c: 72.8)\n",
+	       block, all, NR_BLOCKS);
+	row("metadata_per_block", -1, 1, "bytes", block);
+	row("metadata_in_all_per_block", -1, 1, "bytes", all);
 	stop();
 }
+
+#endif
 
 /* --- the command ---------------------------------------------------------- */
 
@@ -759,12 +837,13 @@ static void once(char **argv)
 static void usage(FILE *f)
 {
 	fprintf(f,
-		"Usage: core [--repeat N] [--json FILE]\n"
+		"Usage: core [--repeat N] [--json FILE] [--peer FILE]\n"
 		"       core --once CASE ORDER ROUNDS\n\n"
 		"Measures the core in user space: nanoseconds for alloc and free at\n"
 		"orders 0, 3, 6 and 9, blocks kept whole, bytes of metadata.\n\n"
 		"  --repeat N   runs of each case, of which the best counts (5)\n"
 		"  --json FILE  write a row for each figure\n"
+		"  --peer FILE  what the same built with -DPEER wrote, to compare\n"
 		"  --once ...   do some rounds of at_once, bulk, random or remote after a\n"
 		"               first one; no times\n");
 }
@@ -774,6 +853,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "repeat", required_argument, NULL, 'r' },
 		{ "json", required_argument, NULL, 'j' },
+		{ "peer", required_argument, NULL, 'p' },
 		{ "once", no_argument, NULL, 'o' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -792,6 +872,9 @@ int main(int argc, char **argv)
 			json = fopen(optarg, "w");
 			if (!json)
 				fail("can't write the file of rows");
+			break;
+		case 'p':
+			read_peer(optarg);
 			break;
 		case 'o':
 			only = true;
@@ -817,8 +900,10 @@ int main(int argc, char **argv)
 	if (counted)
 		close(fd);
 	speed(repeats);
+#ifndef PEER
 	keep_whole();
 	metadata();
+#endif
 	if (!counted)
 		fprintf(stderr,
 			"bench/core: no instruction counter here: none counted\n");

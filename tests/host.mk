@@ -77,8 +77,9 @@ check-break:
 	@mkdir -p $(HOST)
 	$(call result,break,tests/unit/break-check)
 
-bench-core: $(HOST)/bench-core
-	@$< --json $(HOST)/core.rows
+bench-core: $(HOST)/bench-core $(if $(LLFREE),$(HOST)/bench-llfree)
+	@$(if $(LLFREE),$(HOST)/bench-llfree --json $(HOST)/llfree.rows >$(HOST)/llfree.log)
+	@$< $(if $(LLFREE),--peer $(HOST)/llfree.rows) --json $(HOST)/core.rows
 	@grep -q '"instructions"' $(HOST)/core.rows || \
 		bench/instructions $< $(HOST)/core.rows
 	@bench/merge $(BUILD)/bench.json $(HOST)/core.rows
