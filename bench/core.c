@@ -14,10 +14,10 @@
  *	remote	the same, each thread frees what another one allocated (with
  *		one thread: a second one frees while the first waits)
  *
- * Each is run several times, for some rounds after one that is not measured, and
- * the best round counts.  With two threads it lasts from when the first began
- * until the last was done, so that it does not look well when they did not
- * run at the same time.  Threads share the quarter.
+ * Each is run several times, for some rounds after one that is not measured; of
+ * all rounds the best allocation and the best free count.  With two threads these
+ * last from when the first began until the last was done, so that it does not look
+ * well when they did not run at the same time.  Threads share the quarter.
  * A row is a JSON object on a line of the file that --json names.
  *
  * Beside our figures stand those of LLFree-c for the same workloads: a reference
@@ -489,7 +489,7 @@ static struct phase measure(const struct worker *w, unsigned int phase,
 /* Some rounds after the first, of which the best count. */
 static void run(enum workload work, unsigned int order, unsigned int threads,
 		unsigned long n, unsigned int rounds, struct phase *alloc,
-		struct phase *freed, struct phase *sum)
+		struct phase *freed)
 {
 	struct phase a, f;
 	struct worker w[MAX_THREADS];
@@ -532,9 +532,6 @@ static void run(enum workload work, unsigned int order, unsigned int threads,
 			f = (struct phase){ 0, 0 };
 		better(alloc, &a);
 		better(freed, &f);
-		a.ns += f.ns;
-		a.instructions += f.instructions;
-		better(sum, &a);
 	}
 	um_cpu = 0;
 	stop();
@@ -711,11 +708,13 @@ static void speed(unsigned int repeats)
 			for (i = 0; i < ARRAY_SIZE(orders); i++) {
 				alloc = worst;
 				freed = worst;
-				sum = worst;
 				for (r = 0; r < repeats; r++)
 					run(work, orders[i], threads,
 					    share(work, orders[i], threads), MAX_ROUNDS,
-					    &alloc, &freed, &sum);
+					    &alloc, &freed);
+				sum.ns = alloc.ns + freed.ns;
+				sum.instructions =
+					alloc.instructions + freed.instructions;
 				phase_rows(workload_names[work], "", orders[i], threads,
 					   &sum);
 				if (work == AT_ONCE_CASE) {
@@ -817,7 +816,7 @@ static void once(char **argv)
 {
 	unsigned int order = (unsigned int)atoi(argv[1]);
 	unsigned int nr = (unsigned int)atoi(argv[2]);
-	struct phase a = { 0, 0 }, f = a, sum = a;
+	struct phase a = { 0, 0 }, f = a;
 	enum workload work;
 
 	if (order > BLOCK_ORDER)
@@ -828,7 +827,7 @@ static void once(char **argv)
 		if (strcmp(argv[0], workload_names[work]))
 			continue;
 		printf("%lu pairs a round\n", share(work, order, 1));
-		run(work, order, 1, share(work, order, 1), nr, &a, &f, &sum);
+		run(work, order, 1, share(work, order, 1), nr, &a, &f);
 		return;
 	}
 	fail("a case of at_once, bulk, random or remote, please");
