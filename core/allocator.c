@@ -253,6 +253,35 @@ unsigned long allocator_release_range(struct allocator *a, unsigned long start,
 	return owned;
 }
 
+bool allocator_has_pieces(const struct allocator *a, int nid)
+{
+	const struct cache *c = allocator_cache(a, nid);
+
+	return c && atomic_long_read(&c->nr_fallback);
+}
+
+unsigned long allocator_free_in_pieces(struct allocator *a, int nid)
+{
+	struct cache *c = allocator_cache(a, nid);
+
+	return c ? cache_free_in_pieces(c) : 0;
+}
+
+unsigned long allocator_release_pieces(struct allocator *a, int nid)
+{
+	struct cache *c = allocator_cache(a, nid);
+
+	return c ? cache_release_pieces(c) : 0;
+}
+
+bool allocator_in_pieces(const struct allocator *a, unsigned long pfn)
+{
+	const unsigned int state = BLOCK_FALLBACK | BLOCK_SPLIT;
+	const struct block *b = table_lookup(&a->table, pfn);
+
+	return b && (READ_ONCE(b->flags) & (state | BLOCK_QUARANTINED)) == state;
+}
+
 int allocator_grow(struct allocator *a, unsigned long nr_pfns)
 {
 	if (nr_pfns > MAGAZINE_MAX_PFN)

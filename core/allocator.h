@@ -145,6 +145,18 @@ bool allocator_decay(struct allocator *a);
 unsigned long allocator_release_range(struct allocator *a, unsigned long start,
 				      unsigned long end);
 
+/*
+ * Blocks of which the system gave only pieces, so that their entries are split:
+ * whether a node has some; how many pages of them are free; to give these back.
+ * Return of the last: pages given back.  It may sleep.
+ */
+bool allocator_has_pieces(const struct allocator *a, int nid);
+unsigned long allocator_free_in_pieces(struct allocator *a, int nid);
+unsigned long allocator_release_pieces(struct allocator *a, int nid);
+
+/* Whether a page that a client has is of such a block, and we split its entry. */
+bool allocator_in_pieces(const struct allocator *a, unsigned long pfn);
+
 /**
  * allocator_grow - get() may return pfns up to @nr_pfns, exclusive, from now on
  *

@@ -64,6 +64,9 @@ enum cache_stat {
 	STAT_SPLITS_1G,
 	STAT_HEALS_2M, /* and that were made whole again */
 	STAT_HEALS_1G,
+	STAT_HEAL_ASKED,      /* whole blocks asked for, to move pages to */
+	STAT_HEAL_GOT,	      /* and had */
+	STAT_HEAL_MOVED,      /* pages moved out of blocks owned in part */
 	STAT_BLOCKS_TAKEN,    /* whole blocks taken from the system */
 	STAT_BLOCKS_RELEASED, /* and given back to it */
 	STAT_PIECES_TAKEN,    /* less than a block, as no block was free */
@@ -296,6 +299,12 @@ unsigned long cache_shrink(struct cache *c, unsigned long nr, unsigned int flags
  */
 unsigned long cache_release_range(struct cache *c, unsigned long start,
 				  unsigned long end);
+
+/* What is free of blocks owned in part. */
+unsigned long cache_free_in_pieces(struct cache *c);
+
+/* Give that back, and heal what can be.  Return: pages given back.  May sleep. */
+unsigned long cache_release_pieces(struct cache *c);
 
 /* Pages that cache_shrink() would give back now.  Any context. */
 unsigned long cache_shrinkable(struct cache *c);

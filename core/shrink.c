@@ -348,6 +348,21 @@ unsigned long cache_shrink(struct cache *c, unsigned long nr, unsigned int flags
 	return done;
 }
 
+unsigned long cache_release_pieces(struct cache *c)
+{
+	struct allocator *a = c->allocator;
+	unsigned long done;
+
+	might_sleep();
+	a->ops->drain(a->host, a);
+	mutex_lock(&c->refill_lock);
+	done = release_rest(c, ~0UL);
+	heal_regions(c);
+	mutex_unlock(&c->refill_lock);
+	um_trace_shrink(c->nid, done, done);
+	return done;
+}
+
 /* --- by address ---------------------------------------------------------- */
 
 /* Whatever is free of a block; refill_lock held.  Return: pages still owned. */
@@ -407,22 +422,29 @@ static bool whole_but_for_cpu(const struct cache_cpu *on)
 	return free == BLOCK_PAGES;
 }
 
-unsigned long cache_shrinkable(struct cache *c)
+unsigned long cache_free_in_pieces(struct cache *c)
 {
 	struct table *t = &c->allocator->table;
-	unsigned long pages = cache_nr_whole(c, ~0UL) * BLOCK_PAGES;
-	unsigned int cpu, i;
-	unsigned long r;
+	unsigned long r, pages = 0;
 	struct block *b;
+	unsigned int i;
 
-	for_each_possible_cpu(cpu)
-		if (whole_but_for_cpu(per_cpu_ptr(c->cpu, cpu)))
-			pages += BLOCK_PAGES;
 	if (!atomic_long_read(&c->nr_fallback))
-		return pages;
+		return 0;
 	table_for_each_block(t, r, i, b)
 		if ((int)b->nid == c->nid &&
 		    (b->flags & (BLOCK_FALLBACK | BLOCK_QUARANTINED)) == BLOCK_FALLBACK)
 			pages += (unsigned long)max(atomic_read(&b->nr_free), 0);
 	return pages;
+}
+
+unsigned long cache_shrinkable(struct cache *c)
+{
+	unsigned long pages = cache_nr_whole(c, ~0UL) * BLOCK_PAGES;
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		if (whole_but_for_cpu(per_cpu_ptr(c->cpu, cpu)))
+			pages += BLOCK_PAGES;
+	return pages + cache_free_in_pieces(c);
 }

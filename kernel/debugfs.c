@@ -23,12 +23,21 @@
 static struct dentry *dir;
 
 static const char *const stat_names[NR_CACHE_STATS] = {
-	[STAT_REFILLS] = "refills",	      [STAT_FLUSHES] = "flushes",
-	[STAT_SPLITS_2M] = "splits_2m",	      [STAT_SPLITS_1G] = "splits_1g",
-	[STAT_HEALS_2M] = "heals_2m",	      [STAT_HEALS_1G] = "heals_1g",
-	[STAT_BLOCKS_TAKEN] = "blocks_taken", [STAT_BLOCKS_RELEASED] = "blocks_released",
-	[STAT_PIECES_TAKEN] = "pieces_taken", [STAT_PAGES_RELEASED] = "pages_released",
-	[STAT_FAILURES] = "failures",	      [STAT_QUARANTINED] = "quarantined",
+	[STAT_REFILLS] = "refills",
+	[STAT_FLUSHES] = "flushes",
+	[STAT_SPLITS_2M] = "splits_2m",
+	[STAT_SPLITS_1G] = "splits_1g",
+	[STAT_HEALS_2M] = "heals_2m",
+	[STAT_HEALS_1G] = "heals_1g",
+	[STAT_HEAL_ASKED] = "heal_asked",
+	[STAT_HEAL_GOT] = "heal_got",
+	[STAT_HEAL_MOVED] = "heal_moved",
+	[STAT_BLOCKS_TAKEN] = "blocks_taken",
+	[STAT_BLOCKS_RELEASED] = "blocks_released",
+	[STAT_PIECES_TAKEN] = "pieces_taken",
+	[STAT_PAGES_RELEASED] = "pages_released",
+	[STAT_FAILURES] = "failures",
+	[STAT_QUARANTINED] = "quarantined",
 	[STAT_PAGES_OWNED] = "pages_owned",
 };
 

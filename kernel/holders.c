@@ -13,13 +13,16 @@
 #include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
+#include <linux/wait.h>
 
+#include "heal.h"
 #include "holders.h"
 #include "host.h"
 #include "object.h"
 
 static LIST_HEAD(holders);
 static DEFINE_MUTEX(lock);
+static DECLARE_WAIT_QUEUE_HEAD(idle);
 
 void holder_add(struct holder *h)
 {
@@ -33,6 +36,11 @@ void holder_add(struct holder *h)
 void holder_del(struct holder *h)
 {
 	mutex_lock(&lock);
+	while (h->busy) {
+		mutex_unlock(&lock);
+		wait_event(idle, !READ_ONCE(h->busy));
+		mutex_lock(&lock);
+	}
 	list_del(&h->list);
 	mutex_unlock(&lock);
 }
@@ -106,6 +114,46 @@ void holders_wipe(void)
 		if (object_of(h)->wipe && atomic_long_read(&h->pages))
 			object_wipe(object_of(h));
 	mutex_unlock(&lock);
+}
+
+/* --- moving ---------------------------------------------------------------- */
+
+/*
+ * Each object in turn, without the lock, so that others can come and go
+ * meanwhile; the one at hand stays, and with it its place in the list.
+ */
+static unsigned long for_each_busy(unsigned long (*fn)(struct object *, struct spare *),
+				   struct spare *s, bool first)
+{
+	unsigned long n, sum = 0;
+	struct holder *h;
+
+	mutex_lock(&lock);
+	list_for_each_entry(h, &holders, list) {
+		if (!atomic_long_read(&h->pages))
+			continue;
+		WRITE_ONCE(h->busy, true);
+		mutex_unlock(&lock);
+		n = fn(object_of(h), s);
+		mutex_lock(&lock);
+		WRITE_ONCE(h->busy, false);
+		wake_up_all(&idle);
+		sum += n;
+		if (n && first)
+			break;
+	}
+	mutex_unlock(&lock);
+	return sum;
+}
+
+bool holders_in_pieces(struct spare *s)
+{
+	return for_each_busy(object_in_pieces, s, true);
+}
+
+unsigned long holders_move(struct spare *s)
+{
+	return for_each_busy(object_move, s, false);
 }
 
 /* --- debugfs --------------------------------------------------------------- */

@@ -103,6 +103,8 @@ static int host_get(void *host, int nid, unsigned int order, unsigned int flags,
 		return -ENOMEM;
 	*pfn = freeze(page, order);
 	policy_taken();
+	if (order < BLOCK_ORDER)
+		policy_in_pieces();
 	return 0;
 }
 

@@ -13,6 +13,7 @@
  *	api		for other kernel code
  *	trace		tracepoints
  *	shrinker	memory pressure
+ *	heal		whole blocks in place of pieces
  *	policy		refills ahead, decay of what is idle
  *	sysfs		what can be set
  *	hotplug		CPUs and memory that come and go

@@ -18,6 +18,13 @@ int memcg_charge(struct page *page, gfp_t gfp, unsigned int order);
 /* Take the charge back from those of the pages that have one.  Any context. */
 void memcg_uncharge(struct page *page, unsigned int order);
 
+/* The charge of one page becomes that of another, which has none.  Any context. */
+static inline void memcg_move(struct page *to, struct page *from)
+{
+	to->memcg_data = from->memcg_data;
+	from->memcg_data = 0;
+}
+
 static inline bool memcg_charged(const struct page *page)
 {
 	return page->memcg_data;
@@ -31,6 +38,10 @@ static inline int memcg_charge(struct page *page, gfp_t gfp, unsigned int order)
 }
 
 static inline void memcg_uncharge(struct page *page, unsigned int order)
+{
+}
+
+static inline void memcg_move(struct page *to, struct page *from)
 {
 }
 

@@ -9,8 +9,8 @@
  * What an object may come to hold is charged to RLIMIT_MEMLOCK when a size is
  * set or mapped, so that a limit shows as an error there and not as a signal at
  * a touch.  CAP_IPC_LOCK exempts, as for mlock(2).  Pages are taken out of an
- * object that lives only when it is wiped (pm.c), and then its mappings are
- * emptied first.
+ * object that lives only when it is wiped (pm.c) or they move (heal.c), and then
+ * its mappings are emptied first.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -22,8 +22,12 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/unmapped.h>
+#include <linux/wait.h>
 
+#include "heal.h"
 #include "host.h"
+#include "map_local.h"
+#include "memcg.h"
 #include "nodes.h"
 #include "object.h"
 #include "pm.h"
@@ -32,6 +36,9 @@
 
 /* The most that a touch in sequence has taken from the system: one batch. */
 #define AHEAD (32UL * BLOCK_PAGES)
+
+/* Pages have been moved. */
+static DECLARE_WAIT_QUEUE_HEAD(moved);
 
 /* Inodes of a file system of their own, as drivers have for this purpose. */
 static struct vfsmount *mount;
@@ -81,10 +88,18 @@ struct object *object_create(int node, gfp_t gfp)
 
 /* --- what an array holds --------------------------------------------------- */
 
-/* Of a block, the first page, with a tag. */
+/* Tags: of a block, with its first page; and of a page that is being moved. */
+#define BLOCK  1
+#define MOVING 3
+
 static void *make_entry(struct page *page, unsigned int order)
 {
-	return xa_tag_pointer(page, order ? 1 : 0);
+	return xa_tag_pointer(page, order ? BLOCK : 0);
+}
+
+static bool is_moving(void *entry)
+{
+	return entry && xa_pointer_tag(entry) == MOVING;
 }
 
 static struct page *entry_page(void *entry)
@@ -94,7 +109,7 @@ static struct page *entry_page(void *entry)
 
 static unsigned int entry_order(void *entry)
 {
-	return xa_pointer_tag(entry) ? BLOCK_ORDER : 0;
+	return xa_pointer_tag(entry) == BLOCK ? BLOCK_ORDER : 0;
 }
 
 /*
@@ -129,11 +144,19 @@ static void free_all(struct object *obj, struct xarray *pages)
 	xa_destroy(pages);
 }
 
+static bool is_there(struct xarray *pages, unsigned long index, bool *block)
+{
+	void *entry = xa_load(pages, index);
+
+	*block = entry && entry_order(entry);
+	return entry;
+}
+
 static struct page *lookup(struct xarray *pages, unsigned long index, bool *block)
 {
 	void *entry = xa_load(pages, index);
 
-	if (!entry)
+	if (!entry || is_moving(entry))
 		return NULL;
 	*block = entry_order(entry);
 	return entry_page(entry) + (*block ? index % BLOCK_PAGES : 0);
@@ -195,6 +218,13 @@ static unsigned long behind(unsigned long index, bool block)
 	return block ? round_up(index + 1, BLOCK_PAGES) : index + 1;
 }
 
+/* Until it is not being moved; not for long. */
+static void wait_moved(struct object *obj, unsigned long index)
+{
+	if (unlikely(is_moving(xa_load(&obj->pages, index))))
+		wait_event(moved, !is_moving(xa_load(&obj->pages, index)));
+}
+
 /*
  * Who goes on where the last touch ended, or begins with the start of the
  * object, is taken to go through all of it.
@@ -208,6 +238,7 @@ struct page *object_page(struct object *obj, unsigned long index,
 
 	if (index >= nr)
 		return NULL;
+	wait_moved(obj, index);
 	page = object_lookup(obj, index, block);
 	if (page)
 		return page;
@@ -216,6 +247,7 @@ struct page *object_page(struct object *obj, unsigned long index,
 		err = fill(obj, &obj->pages, index, nr, want, policy);
 		if (err && err != -EEXIST)
 			return ERR_PTR(err);
+		wait_moved(obj, index);
 		page = object_lookup(obj, index, block);
 	} while (!page);
 	WRITE_ONCE(obj->next, behind(index, *block));
@@ -232,7 +264,8 @@ static int gather(struct object *obj, struct xarray *fresh, unsigned long index,
 	int err;
 
 	while (index < end) {
-		if (lookup(&obj->pages, index, &block) || lookup(fresh, index, &block)) {
+		if (is_there(&obj->pages, index, &block) ||
+		    is_there(fresh, index, &block)) {
 			index = behind(index, block);
 			continue;
 		}
@@ -328,6 +361,112 @@ int object_extend(struct object *obj, unsigned long first, unsigned long end)
 	return err;
 }
 
+/* --- moving ---------------------------------------------------------------- */
+
+static bool is_wanted(const struct spare *s, void *entry)
+{
+	return !is_moving(entry) && !entry_order(entry) &&
+	       spare_wants(s, entry_page(entry));
+}
+
+/* The first page from @index on that @s wants. */
+static bool find_wanted(struct object *obj, const struct spare *s, unsigned long *index)
+{
+	unsigned long i, looked = 0;
+	void *entry;
+
+	xa_for_each_start(&obj->pages, i, entry, *index)
+	{
+		if (is_wanted(s, entry)) {
+			*index = i;
+			return true;
+		}
+		if (!(++looked % BLOCK_PAGES))
+			cond_resched();
+	}
+	return false;
+}
+
+unsigned long object_in_pieces(struct object *obj, struct spare *s)
+{
+	unsigned long index = 0;
+
+	return find_wanted(obj, s, &index);
+}
+
+static void copy(struct page *to, struct page *from)
+{
+	void *src = unmapped_map_local(from);
+	void *dst = unmapped_map_local(to);
+
+	copy_page(dst, src);
+	unmapped_unmap_local(dst);
+	unmapped_unmap_local(src);
+}
+
+/*
+ * Of one part of 2 MiB, at most @max pages.  First all are marked: whoever looks
+ * one up from then on finds none.  Then the mappings are emptied, which takes the
+ * locks of the page tables: whoever had found one before has mapped it by then,
+ * and lost it again.  Nobody but us reaches these pages now, unless somebody has
+ * a reference: then it stays where it is.
+ */
+static unsigned long move_part(struct object *obj, struct spare *s, unsigned long first,
+			       unsigned long max)
+{
+	unsigned long index, last = first + BLOCK_PAGES - 1, nr = 0, done = 0;
+	struct page *old, *page;
+	void *entry;
+
+	xa_for_each_range(&obj->pages, index, entry, first, last)
+	{
+		if (nr == max || !is_wanted(s, entry))
+			continue;
+		old = entry_page(entry);
+		xa_store(&obj->pages, index, xa_tag_pointer(old, MOVING), 0);
+		nr++;
+	}
+	unmap_mapping_pages(obj->inode->i_mapping, first, BLOCK_PAGES, true);
+
+	xa_for_each_range(&obj->pages, index, entry, first, last)
+	{
+		if (!is_moving(entry))
+			continue;
+		old = entry_page(entry);
+		page = old;
+		if (page_count(old) == 1) {
+			page = spare_page(s);
+			copy(page, old);
+			memcg_move(page, old);
+			done++;
+		}
+		xa_store(&obj->pages, index, make_entry(page, 0), 0);
+		if (page != old)
+			unmapped_pages_free(old, 0);
+	}
+	wake_up_all(&moved);
+	return done;
+}
+
+unsigned long object_move(struct object *obj, struct spare *s)
+{
+	unsigned long n, done = 0, index = 0;
+	unsigned int room;
+
+	while (find_wanted(obj, s, &index)) {
+		index = round_down(index, BLOCK_PAGES);
+		room = spare_left(s);
+		if (!room)
+			break;
+		n = move_part(obj, s, index, room);
+		done += n;
+		if (n < room)
+			index += BLOCK_PAGES;
+		cond_resched();
+	}
+	return done;
+}
+
 void object_wipe(struct object *obj)
 {
 	unmap_mapping_range(obj->inode->i_mapping, 0, 0, 1);
@@ -339,8 +478,8 @@ void object_wipe(struct object *obj)
 void object_destroy(struct object *obj)
 {
 	pm_enter_to_free();
-	free_all(obj, &obj->pages);
 	holder_del(&obj->holder);
+	free_all(obj, &obj->pages);
 	pm_leave();
 	iput(obj->inode);
 	uncharge(obj, obj->charged);

@@ -30,6 +30,7 @@
  * @holder:	who made it, and how many pages it has
  */
 struct mempolicy;
+struct spare;
 
 struct object {
 	struct xarray pages;
@@ -91,7 +92,19 @@ int object_extend(struct object *obj, unsigned long first, unsigned long end);
 struct page *object_page(struct object *obj, unsigned long index,
 			 const struct mempolicy *policy, bool *block);
 
-/* The same if it is there already, else NULL.  Any context. */
+/*
+ * The same if it is there already, else NULL; NULL also while it is being moved.
+ * Any context.  What was found with the lock of a page table held, and entered into
+ * that, is taken out again before it is moved.
+ */
 struct page *object_lookup(struct object *obj, unsigned long index, bool *block);
+
+/*
+ * Whether the object has pages that @s wants; and to move them to pages of @s while
+ * they are mapped: a touch waits meanwhile.  Return of that: how many were moved.
+ * The gate of pm.c is held, shared, and the object stays.  May sleep.
+ */
+unsigned long object_in_pieces(struct object *obj, struct spare *s);
+unsigned long object_move(struct object *obj, struct spare *s);
 
 #endif /* UNMAPPED_OBJECT_H */

@@ -70,6 +70,17 @@ static int set_decay_ms(unsigned long ms)
 	return 0;
 }
 
+static unsigned long get_heal_ms(void)
+{
+	return policy_heal_ms();
+}
+
+static int set_heal_ms(unsigned long ms)
+{
+	policy_set_heal_ms((unsigned int)ms);
+	return 0;
+}
+
 static unsigned long get_limit_kb(void)
 {
 	return READ_ONCE(unmapped_allocator.limit) << (PAGE_SHIFT - 10);
@@ -118,6 +129,7 @@ static ssize_t store(struct kobject *kobj, struct kobj_attribute *attr, const ch
 KNOB(floor, 10, 0, ULONG_MAX >> PMD_SHIFT);
 KNOB(batch_limit, 10, 1, REFILL_MAX);
 KNOB(decay_ms, 10, 0, POLICY_DECAY_MS_MAX);
+KNOB(heal_ms, 10, 0, POLICY_HEAL_MS_MAX);
 KNOB(limit_kb, 10, 0, ULONG_MAX >> 10);
 KNOB(device_mode, 8, 0, 0777);
 
@@ -128,13 +140,10 @@ static struct knob owned_kb_knob = {
 };
 
 static struct attribute *attrs[] = {
-	&floor_knob.attr.attr,
-	&batch_limit_knob.attr.attr,
-	&decay_ms_knob.attr.attr,
-	&limit_kb_knob.attr.attr,
-	&device_mode_knob.attr.attr,
-	&owned_kb_knob.attr.attr,
-	NULL,
+	&floor_knob.attr.attr,	  &batch_limit_knob.attr.attr,
+	&decay_ms_knob.attr.attr, &heal_ms_knob.attr.attr,
+	&limit_kb_knob.attr.attr, &device_mode_knob.attr.attr,
+	&owned_kb_knob.attr.attr, NULL,
 };
 
 static const struct attribute_group group = { .attrs = attrs };
@@ -185,6 +194,9 @@ static ssize_t store(struct kobject *kobj, struct kobj_attribute *attr, const ch
 PARAMETER(floor, "idle blocks of 2 MiB that each node keeps (default 0)");
 PARAMETER(batch_limit, "blocks that one refill takes at most, 1 to 32 (default 32)");
 PARAMETER(decay_ms, "after which time a block is idle; 0: never (default 30000)");
+PARAMETER(
+	heal_ms,
+	"after which time to ask for blocks in place of pieces; 0: never (default 10000)");
 PARAMETER(limit_kb, "memory to hold at most, in KiB; 0: no limit (default)");
 PARAMETER(device_mode, "permissions of /dev/unmapped, octal (default 0600)");
 

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+/*
+ * healing - an object lives in pieces, as one page in each block of memory is
+ * pinned; then they are pinned no more, and the direct map heals while the object
+ * is mapped and written to all the time.
+ */
+#define _GNU_SOURCE
+#include "guest.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/io_uring.h>
+
+#define BYTES	   (12 * MIB)
+#define PAGES	   (BYTES / PAGE)
+#define PFN_MASK   ((1ULL << 55) - 1)
+#define MAX_BLOCKS 1024 /* more than the machine has, and than can be pinned */
+#define HEAL_MS	   "/sys/kernel/mm/unmapped/heal_ms"
+#define SLOT	   128 /* where a page has its counters */
+
+/* Free pages of order 9 and more, but for the DMA zone, which is held back. */
+static long whole_blocks(void)
+{
+	long sum = 0, count;
+	int order, used, at;
+	char line[512];
+	FILE *f = fopen("/proc/buddyinfo", "re");
+
+	if (!f)
+		die("/proc/buddyinfo");
+	while (fgets(line, sizeof(line), f)) {
+		if (strstr(line, "DMA ") || sscanf(line, "Node %*d, zone %*s%n", &at) < 0)
+			continue;
+		for (order = 0; sscanf(line + at, "%ld%n", &count, &used) == 1;
+		     order++, at += used)
+			if (order >= 9)
+				sum += count << (order - 9);
+	}
+	fclose(f);
+	return sum;
+}
+
+/* Take all memory but a little, as 4 KiB pages. */
+static uint8_t *take_all(size_t *taken)
+{
+	size_t all = meminfo("MemTotal") * 1024;
+	uint8_t *p = mmap(NULL, all, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED || madvise(p, all, MADV_NOHUGEPAGE))
+		die("mmap");
+	if (file_write("/proc/sys/vm/min_free_kbytes", "8192"))
+		die("min_free_kbytes");
+	for (*taken = 0; *taken < all && whole_blocks() && memory_free(-1) > 48 * 1024;
+	     *taken += MIB / 2)
+		touch(p + *taken, MIB / 2);
+	return p;
+}
+
+/* One page of each block pinned, the others free.  Return: what holds the pins. */
+static int pin_one_of_each(uint8_t *p, size_t taken, int *nr)
+{
+	static struct iovec pin[MAX_BLOCKS];
+	static uint8_t seen[1 << 20];
+	struct io_uring_params params = { 0 };
+	size_t i, pages = taken / PAGE;
+	uint64_t *map = malloc(pages * sizeof(*map));
+	int ring, fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint8_t *from = p, *to;
+
+	if (!map || fd < 0 ||
+	    pread(fd, map, pages * sizeof(*map), (uintptr_t)p / PAGE * sizeof(*map)) !=
+		    (ssize_t)(pages * sizeof(*map)))
+		die("pagemap");
+	close(fd);
+	for (i = 0, *nr = 0; i < pages && *nr < MAX_BLOCKS; i++) {
+		uint64_t block = (map[i] & PFN_MASK) / 512;
+
+		if (!block || block >= sizeof(seen) || seen[block])
+			continue;
+		seen[block] = 1;
+		pin[*nr].iov_base = p + i * PAGE;
+		pin[(*nr)++].iov_len = PAGE;
+	}
+	free(map);
+	ring = (int)syscall(SYS_io_uring_setup, 4, &params);
+	if (ring < 0 ||
+	    syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, pin, *nr))
+		die("pinning %d pages", *nr);
+	for (i = 0; i <= (size_t)*nr; i++) {
+		to = i < (size_t)*nr ? pin[i].iov_base : p + taken;
+		if (to > from && madvise(from, to - from, MADV_DONTNEED))
+			die("madvise");
+		from = to + PAGE;
+	}
+	return ring;
+}
+
+/* Blocks that became whole meanwhile are kept as huge pages. */
+static void take_whole_blocks(void)
+{
+	int tries, quiet = 0;
+
+	for (tries = 0; tries < 60 && quiet < 10; tries++) {
+		usleep(200000);
+		quiet = whole_blocks() ? 0 : quiet + 1;
+		if (file_write("/proc/sys/vm/nr_hugepages", "100000"))
+			die("nr_hugepages");
+	}
+}
+
+/* --- writing all the while ------------------------------------------------- */
+
+struct writer {
+	uint8_t *p;
+	unsigned int slot;
+	atomic_bool *stop;
+	uint32_t rounds;
+	bool lost;
+};
+
+/* Each page counts its rounds; a write that is lost is seen in the next one. */
+static void *write_on(void *arg)
+{
+	struct writer *w = arg;
+	size_t i;
+
+	for (; !atomic_load(w->stop); w->rounds++) {
+		for (i = 0; i < PAGES; i++) {
+			volatile uint32_t *count =
+				(volatile uint32_t *)(w->p + i * PAGE + w->slot);
+
+			w->lost |= *count != w->rounds;
+			*count = w->rounds + 1;
+		}
+	}
+	return NULL;
+}
+
+static bool all_count(const uint8_t *p, const struct writer *w)
+{
+	size_t i;
+
+	for (i = 0; i < PAGES; i++)
+		if (*(const volatile uint32_t *)(p + i * PAGE + w->slot) != w->rounds)
+			return false;
+	return true;
+}
+
+static size_t secrets_there(const uint8_t *p, const struct secret *s)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < PAGES; i++)
+		n += secret_at(p + i * PAGE, s);
+	return n;
+}
+
+static bool heals(const struct direct_map *start, int seconds)
+{
+	struct direct_map now;
+	int i;
+
+	for (i = 0; i < seconds * 10; i++) {
+		direct_map_read(&now);
+		if (direct_map_same(start, &now))
+			return true;
+		usleep(100000);
+	}
+	direct_map_note("still", &now);
+	return false;
+}
+
+int main(void)
+{
+	static struct writer *child, mine;
+	static atomic_bool *stop;
+	struct direct_map start, now;
+	struct secret secret;
+	pthread_t thread;
+	int fd, ring, nr;
+	size_t i, taken;
+	long owned;
+	pid_t pid;
+	uint8_t *p, *all;
+
+	if (um_shrink() || file_write(HEAL_MS, "0"))
+		die("set up");
+	direct_map_read(&start);
+	direct_map_note("start", &start);
+	all = take_all(&taken);
+	ring = pin_one_of_each(all, taken, &nr);
+	note("one page of %d blocks pinned", nr);
+	take_whole_blocks();
+	ok(whole_blocks() <= 2, "control: no whole block is free (%ld)", whole_blocks());
+
+	fd = um_open();
+	p = fd < 0 ? NULL : map_shared(fd, BYTES);
+	if (!p)
+		die("object");
+	secret_new(&secret);
+	for (i = 0; i < PAGES; i++)
+		secret_write(p + i * PAGE, &secret);
+	direct_map_read(&now);
+	direct_map_note("in pieces", &now);
+	ok(um_stat("pieces_taken") > 0 && now.kb4 > start.kb4,
+	   "control: it lives in pieces (%ld), and entries are split",
+	   um_stat("pieces_taken"));
+	owned = um_stat("pages_allocated");
+	ok(owned == PAGES, "and nobody else");
+
+	/* Nothing is to be had: it asks, and all stays as it is. */
+	if (file_write(HEAL_MS, "300"))
+		die("heal_ms");
+	for (i = 0; i < 100 && !um_stat("heal_asked"); i++)
+		usleep(100000);
+	ok(um_stat("heal_asked") > 0, "blocks are asked for");
+	ok(!heals(&start, 2), "and not had while pages are pinned: it stays split");
+	ok(secrets_there(p, &secret) == PAGES, "and what it was");
+	note("asked %ld, had %ld, moved %ld", um_stat("heal_asked"), um_stat("heal_got"),
+	     um_stat("heal_moved"));
+
+	/* Two processes write to all of it from now on. */
+	child = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	if (child == MAP_FAILED)
+		die("mmap");
+	stop = (atomic_bool *)(child + 1);
+	mine = (struct writer){ .p = p, .slot = SLOT, .stop = stop };
+	*child = (struct writer){ .p = p, .slot = 2 * SLOT, .stop = stop };
+	pid = fork();
+	if (!pid) {
+		write_on(child);
+		_exit(0);
+	}
+	if (pid < 0 || pthread_create(&thread, NULL, write_on, &mine))
+		die("writers");
+
+	/* What is in the way can be moved now. */
+	close(ring);
+	if (file_write("/proc/sys/vm/nr_hugepages", "0"))
+		die("nr_hugepages");
+	ok(heals(&start, 90), "all is healed while it is in use");
+	direct_map_read(&now);
+	direct_map_note("healed", &now);
+	note("asked %ld, had %ld, moved %ld", um_stat("heal_asked"), um_stat("heal_got"),
+	     um_stat("heal_moved"));
+	usleep(300000);
+	atomic_store(stop, true);
+	pthread_join(thread, NULL);
+	waitpid(pid, NULL, 0);
+
+	ok(mine.rounds && child->rounds, "both wrote (%u and %u rounds)", mine.rounds,
+	   child->rounds);
+	ok(!mine.lost && !child->lost, "no write was lost");
+	ok(all_count(p, &mine) && all_count(p, child), "nor the last ones");
+	ok(secrets_there(p, &secret) == PAGES, "the secret is in every page");
+	ok(um_stat("pages_allocated") == owned, "nothing was freed");
+	ok(um_stat("heal_got") > 0 && um_stat("heal_moved") > 0, "it is counted");
+	ok(um_stat("heals_2m") == um_stat("splits_2m"), "each split is healed");
+
+	/* Nothing more to do: it asks no more. */
+	i = (size_t)um_stat("heal_asked");
+	usleep(1500000);
+	ok(um_stat("heal_asked") == (long)i, "no more is asked for");
+	munmap(p, BYTES);
+	close(fd);
+	ok(!um_shrink() && um_stat_becomes("pages_owned", 0, 5), "all given back");
+	direct_map_read(&now);
+	ok(direct_map_same(&start, &now), "DirectMap is what it was");
+	ok(um_stat("quarantined") == 0, "nothing in quarantine");
+	return finish();
+}
