@@ -151,43 +151,38 @@ static const struct vm_operations_struct vm_ops = {
  * with the file.
  */
 struct note {
-	struct list_head list;
-	struct file *file;
+	struct list_head list; /* of the object */
 	struct task_struct *task;
 };
 
-static LIST_HEAD(notes);
-static DEFINE_SPINLOCK(notes_lock);
-
 /* Was there a note of @task, or of anybody if NULL? */
-static bool take_notes(struct file *file, struct task_struct *task)
+static bool take_notes(struct object *obj, struct task_struct *task)
 {
 	struct note *n, *next;
 	bool found = false;
 
-	spin_lock(&notes_lock);
-	list_for_each_entry_safe(n, next, &notes, list) {
-		if (n->file != file || (task && n->task != task))
+	spin_lock(&obj->notes_lock);
+	list_for_each_entry_safe(n, next, &obj->notes, list) {
+		if (task && n->task != task)
 			continue;
 		list_del(&n->list);
 		kfree(n);
 		found = true;
 	}
-	spin_unlock(&notes_lock);
+	spin_unlock(&obj->notes_lock);
 	return found;
 }
 
-static int leave_note(struct file *file)
+static int leave_note(struct object *obj)
 {
 	struct note *n = kmalloc(sizeof(*n), GFP_KERNEL_ACCOUNT);
 
 	if (!n)
 		return -ENOMEM;
-	n->file = file;
 	n->task = current;
-	spin_lock(&notes_lock);
-	list_add(&n->list, &notes);
-	spin_unlock(&notes_lock);
+	spin_lock(&obj->notes_lock);
+	list_add(&n->list, &obj->notes);
+	spin_unlock(&obj->notes_lock);
 	return 0;
 }
 
@@ -200,17 +195,17 @@ static unsigned long area(struct file *file, unsigned long addr, unsigned long l
 	addr = thp_get_unmapped_area(file, addr, len, pgoff, flags);
 	if (IS_ERR_VALUE(addr))
 		return addr;
-	take_notes(file, current);
+	take_notes(file->private_data, current);
 	if ((flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE)
-		err = leave_note(file);
+		err = leave_note(file->private_data);
 	return err ?: addr;
 }
 
 static int mmap(struct file *file, struct vm_area_struct *vma)
 {
-	bool populate = take_notes(file, current) ||
-			(vma->vm_flags & (VM_LOCKED | VM_LOCKONFAULT)) == VM_LOCKED;
 	struct object *obj = file->private_data;
+	bool populate = take_notes(obj, current) ||
+			(vma->vm_flags & (VM_LOCKED | VM_LOCKONFAULT)) == VM_LOCKED;
 	unsigned long end, nr = vma_pages(vma);
 	int err;
 
@@ -238,7 +233,7 @@ static int mmap(struct file *file, struct vm_area_struct *vma)
 
 static int release(struct inode *inode, struct file *file)
 {
-	take_notes(file, NULL);
+	take_notes(file->private_data, NULL);
 	object_destroy(file->private_data);
 	return 0;
 }
@@ -334,6 +329,9 @@ static int create(void __user *arg)
 		return -EFAULT;
 	if (argsz < sizeof(c))
 		return -EINVAL;
+	/* All that is past the end is read. */
+	if (argsz > PAGE_SIZE)
+		return -E2BIG;
 	err = copy_struct_from_user(&c, sizeof(c), arg, argsz);
 	if (err)
 		return err;

@@ -51,14 +51,27 @@ static bool system_has(unsigned int order)
 	return si_mem_available() + get_nr_swap_pages() > (long)(LEAVE + (1UL << order));
 }
 
-/* In the cache, pages have no references: see above. */
-static unsigned long freeze(struct page *page, unsigned int order)
+/*
+ * In the cache, pages have no references: see above.  A page fresh from the system
+ * may have one more than ours, for a moment: somebody looked it up in the page cache
+ * before it was freed there, and has not seen yet that it is not what he wanted.
+ * When he drops that it must not be the last one, with the page in use.  So what is
+ * looked at goes back.
+ */
+static bool freeze(struct page *page, unsigned int order)
 {
-	unsigned long i;
+	unsigned long i, nr = 1UL << order;
 
-	for (i = 0; i < 1UL << order; i++)
-		WARN_ON_ONCE(!page_ref_freeze(page + i, 1));
-	return page_to_pfn(page);
+	for (i = 0; i < nr; i++)
+		if (!page_ref_freeze(page + i, 1))
+			break;
+	if (i == nr)
+		return true;
+	while (i--)
+		page_ref_unfreeze(page + i, 1);
+	for (i = 0; i < nr; i++)
+		__free_page(page + i);
+	return false;
 }
 
 /*
@@ -67,14 +80,14 @@ static unsigned long freeze(struct page *page, unsigned int order)
  */
 static struct page *make_block(int nid, gfp_t gfp)
 {
-	static unsigned long not_before = INITIAL_JIFFIES;
+	static u64 not_before[MAX_NUMNODES];
 	struct page *page;
 
-	if (time_before(jiffies, READ_ONCE(not_before)))
+	if (get_jiffies_64() < READ_ONCE(not_before[nid]))
 		return NULL;
 	page = contig_alloc(nid, BLOCK_ORDER, gfp, MAKE_BUDGET);
 	if (!page)
-		WRITE_ONCE(not_before, jiffies + MAKE_AGAIN);
+		WRITE_ONCE(not_before[nid], get_jiffies_64() + MAKE_AGAIN);
 	return page;
 }
 
@@ -99,9 +112,9 @@ static int host_get(void *host, int nid, unsigned int order, unsigned int flags,
 		else if (order == BLOCK_ORDER && !(flags & UM_TRY))
 			page = make_block(nid, gfp);
 	}
-	if (!page)
+	if (!page || !freeze(page, order))
 		return -ENOMEM;
-	*pfn = freeze(page, order);
+	*pfn = page_to_pfn(page);
 	policy_taken();
 	if (order < BLOCK_ORDER)
 		policy_in_pieces();
@@ -116,9 +129,9 @@ static int host_get_near(void *host, int nid, unsigned int *order, unsigned long
 	if (!system_has(*order))
 		return -ENOMEM;
 	page = contig_alloc_near(nid, *pfn, order, gfp);
-	if (!page)
+	if (!page || !freeze(page, *order))
 		return -ENOMEM;
-	*pfn = freeze(page, *order);
+	*pfn = page_to_pfn(page);
 	policy_taken();
 	return 0;
 }

@@ -30,6 +30,9 @@
  */
 #define STRIDE (SLOTS + 1)
 
+/* How many pages are cleared before another task may have the CPU. */
+#define ZERO_BATCH 16UL
+
 static void *base;
 static pte_t **entries; /* of all slots, CPU by CPU */
 static DEFINE_PER_CPU(unsigned int, depth);
@@ -72,14 +75,26 @@ void unmapped_unmap_local(void *addr)
 }
 EXPORT_SYMBOL_GPL(unmapped_unmap_local);
 
+/* The last mapping, from now on of another page. */
+static void remap(void *addr, unsigned long pfn)
+{
+	set_pte(entries[(addr - base) / PAGE_SIZE], pfn_pte(pfn, PAGE_KERNEL));
+	drop_translation(addr);
+}
+
 void map_local_zero(unsigned long pfn, unsigned int order)
 {
-	unsigned long i;
+	unsigned long stop, end = pfn + (1UL << order);
 	void *addr;
 
-	for (i = 0; i < 1UL << order; i++) {
-		addr = unmapped_map_local(pfn_to_page(pfn + i));
+	while (pfn < end) {
+		stop = min(pfn + ZERO_BATCH, end);
+		addr = unmapped_map_local(pfn_to_page(pfn));
 		clear_page(addr);
+		while (++pfn < stop) {
+			remap(addr, pfn);
+			clear_page(addr);
+		}
 		unmapped_unmap_local(addr);
 	}
 }

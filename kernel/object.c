@@ -79,6 +79,8 @@ struct object *object_create(int node, gfp_t gfp)
 	}
 	xa_init_flags(&obj->pages, XA_FLAGS_ACCOUNT);
 	mutex_init(&obj->lock);
+	INIT_LIST_HEAD(&obj->notes);
+	spin_lock_init(&obj->notes_lock);
 	obj->user = get_uid(current_user());
 	obj->node = node;
 	obj->gfp = gfp;

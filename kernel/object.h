@@ -4,9 +4,11 @@
 #define UNMAPPED_OBJECT_H
 
 #include <linux/fs.h>
+#include <linux/list.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
 #include <linux/sched/user.h>
+#include <linux/spinlock.h>
 #include <linux/xarray.h>
 
 #include "holders.h"
@@ -25,6 +27,8 @@
  * @nohuge:	user mappings have 4 KiB entries only
  * @charged:	pages of @nr that count against the user's RLIMIT_MEMLOCK
  * @user:	who made it and is charged
+ * @notes:	of who is about to populate a mapping: see device.c
+ * @notes_lock:	of these; nothing is taken under it
  * @node:	node to take pages from, or NUMA_NO_NODE
  * @gfp:	__GFP_THISNODE or 0
  * @holder:	who made it, and how many pages it has
@@ -45,6 +49,8 @@ struct object {
 	struct inode *inode;
 	unsigned long charged;
 	struct user_struct *user;
+	struct list_head notes;
+	spinlock_t notes_lock;
 	int node;
 	gfp_t gfp;
 	struct holder holder;

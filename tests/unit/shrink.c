@@ -158,6 +158,45 @@ static void the_emptiest_region_goes_first(void **state)
 	finish();
 }
 
+/* Who has moved out of the pieces wants them gone, and whole blocks kept. */
+static void pieces_go_and_whole_blocks_stay(void **state)
+{
+	unsigned long whole, nr_free;
+	struct allocator *a = &m.allocator;
+
+	(void)state;
+	start(&ordinary);
+	load_blocks(3);
+	others_fill(&m, 0, 400);
+	while (!client_alloc(&one, 0, BLOCK_ORDER, UM_ZERO | UM_NOWAIT | UM_THISNODE))
+		;
+	assert_false(allocator_has_pieces(a, 0));
+	assert_int_equal(allocator_free_in_pieces(a, 0), 0);
+	assert_int_equal(client_alloc(&two, 0, 0, UM_ZERO | UM_THISNODE), 0);
+	assert_false(allocator_in_pieces(a, one.held[0].pfn));
+	assert_true(allocator_in_pieces(a, two.held[0].pfn));
+	client_free_all(&one);
+	drain_all();
+	whole = a->caches[0]->nr_whole;
+	assert_true(whole > 0 && allocator_has_pieces(a, 0));
+
+	nr_free = allocator_free_in_pieces(a, 0);
+	assert_true(nr_free > 0);
+	assert_int_equal(allocator_release_pieces(a, 0), nr_free);
+	assert_int_equal(allocator_free_in_pieces(a, 0), 0);
+	assert_true(allocator_has_pieces(a, 0));
+	assert_int_equal(a->caches[0]->nr_whole, whole);
+	assert_sound();
+
+	client_free_all(&two);
+	assert_int_equal(allocator_release_pieces(a, 0), 1);
+	assert_false(allocator_has_pieces(a, 0));
+	assert_int_equal(a->caches[0]->nr_whole, whole);
+	assert_int_equal(m.map.heals_2m, m.map.splits_2m);
+	assert_sound();
+	finish();
+}
+
 /* The RFC released the smallest pieces first, and the direct map stayed small. */
 static void whole_blocks_go_before_pieces(void **state)
 {
@@ -439,6 +478,7 @@ int main(void)
 		cmocka_unit_test(the_longest_idle_goes_first),
 		cmocka_unit_test(the_emptiest_region_goes_first),
 		cmocka_unit_test(whole_blocks_go_before_pieces),
+		cmocka_unit_test(pieces_go_and_whole_blocks_stay),
 		cmocka_unit_test(what_is_in_use_stays),
 		cmocka_unit_test(magazines_of_all_cpus_are_emptied),
 		cmocka_unit_test(magazines_of_a_dead_cpu_are_emptied),

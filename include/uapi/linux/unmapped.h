@@ -67,7 +67,7 @@
  *	EFAULT		the argument can't be read
  *	EINVAL		argsz is less than the smallest known structure
  *	E2BIG		argsz is larger than this kernel knows and the bytes
- *			it does not know are not all zero
+ *			it does not know are not all zero; or larger than a page
  *	EOPNOTSUPP	a flag that this kernel does not know
  *	EBADMSG		a reserved field is not zero
  *	EINVAL		bytes is zero or no multiple of the page size
@@ -132,8 +132,8 @@
 
 /**
  * struct unmapped_create - argument of UNMAPPED_IOC_CREATE
- * @argsz:	size of this structure in bytes, set by the caller; a larger one
- *		is accepted as long as the bytes past the end are zero
+ * @argsz:	size of this structure in bytes, set by the caller; a larger one,
+ *		up to a page, is accepted if the bytes past the end are zero
  * @flags:	UNMAPPED_CREATE_*
  * @bytes:	size of the object in bytes: a multiple of the page size, at
  *		least one page, at most UNMAPPED_MAX_BYTES

@@ -55,6 +55,7 @@ static void bad_ioctls(void)
 		struct unmapped_create c;
 		uint64_t more[5];
 	} big = { .c = good() };
+	struct unmapped_create *page;
 	uint8_t *edge;
 	long ret;
 
@@ -95,6 +96,23 @@ static void bad_ioctls(void)
 	big.more[0] = 1;
 	ok_errno(ioctl(dev, UNMAPPED_IOC_CREATE, &big), E2BIG,
 		 "CREATE, larger argsz, first byte not zero");
+	page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		    -1, 0);
+	if (page == MAP_FAILED)
+		die("two pages");
+	*page = good();
+	page->argsz = PAGE;
+	ret = ioctl(dev, UNMAPPED_IOC_CREATE, page);
+	ok_errno(ret, 0, "CREATE, argsz a page, the rest zero");
+	if (ret >= 0)
+		close(ret);
+	page->argsz = PAGE + 1;
+	ok_errno(ioctl(dev, UNMAPPED_IOC_CREATE, page), E2BIG,
+		 "CREATE, argsz over a page, the rest zero");
+	page->argsz = UINT32_MAX;
+	ok_errno(ioctl(dev, UNMAPPED_IOC_CREATE, page), E2BIG,
+		 "CREATE, the largest argsz");
+	munmap(page, 2 * PAGE);
 	EXPECT("flag 4", EOPNOTSUPP, c.flags = 1U << 4);
 	EXPECT("flag 31", EOPNOTSUPP, c.flags = 1U << 31);
 	EXPECT("a known and an unknown flag", EOPNOTSUPP,

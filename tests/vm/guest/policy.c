@@ -39,8 +39,8 @@ static void bad(const char *name, const char *text, int want)
 
 static void files(void)
 {
-	static const char *const names[] = { "floor", "batch_limit", "decay_ms",
-					     "limit_kb", "device_mode" };
+	static const char *const names[] = { "floor",	"batch_limit", "decay_ms",
+					     "heal_ms", "limit_kb",    "device_mode" };
 	struct stat st;
 	size_t i;
 
@@ -55,6 +55,7 @@ static void files(void)
 	bad("batch_limit", "0", ERANGE);
 	bad("batch_limit", "33", ERANGE);
 	bad("decay_ms", "86400001", ERANGE);
+	bad("heal_ms", "86400001", ERANGE);
 	bad("device_mode", "1000", ERANGE);
 	bad("device_mode", "8", EINVAL);
 	ok(set("owned_kb", "0") < 0, "owned_kb can't be written");
