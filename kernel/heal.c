@@ -34,7 +34,7 @@ static struct cache *cache_of(const struct spare *s)
 	return allocator_cache(&unmapped_allocator, s->nid);
 }
 
-/* A block, if it is had without reclaim that others would feel. */
+/* A block, if it is easily had; if not, that is all for now. */
 static bool ask(struct spare *s)
 {
 	const gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN | __GFP_NORETRY |
@@ -44,8 +44,13 @@ static bool ask(struct spare *s)
 	s->used = 0;
 	s->block =
 		unmapped_pages_alloc_nodes(s->nid, NULL, gfp, BLOCK_ORDER, BLOCK_PAGES);
-	cache_count(cache_of(s), STAT_HEAL_GOT, !!s->block);
-	return s->block;
+	if (!s->block) {
+		s->used = BLOCK_PAGES;
+		s->until = 0;
+		return false;
+	}
+	cache_count(cache_of(s), STAT_HEAL_GOT, 1);
+	return true;
 }
 
 /* What was not needed of the last one. */
@@ -69,9 +74,7 @@ bool spare_wants(const struct spare *s, struct page *page)
 
 unsigned int spare_left(struct spare *s)
 {
-	if (ktime_get_ns() > s->until || fatal_signal_pending(current))
-		return 0;
-	if (s->used == BLOCK_PAGES && !ask(s))
+	if (ktime_get_ns() > s->until || (s->used == BLOCK_PAGES && !ask(s)))
 		return 0;
 	return BLOCK_PAGES - s->used;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * healing - an object lives in pieces, as one page in each block of memory is
- * pinned; then they are pinned no more, and the direct map heals while the object
- * is mapped and written to all the time.
+ * healing - objects live in pieces, as one page in each block of memory is
+ * pinned; then they are pinned no more, and the direct map heals while the objects
+ * are mapped and written to all the time.
  */
 #define _GNU_SOURCE
 #include "guest.h"
@@ -23,9 +23,11 @@
 
 #define BYTES	   (12 * MIB)
 #define PAGES	   (BYTES / PAGE)
+#define OBJECTS	   3 /* that share it */
 #define PFN_MASK   ((1ULL << 55) - 1)
 #define MAX_BLOCKS 1024 /* more than the machine has, and than can be pinned */
-#define HEAL_MS	   "/sys/kernel/mm/unmapped/heal_ms"
+#define SYSFS	   "/sys/kernel/mm/unmapped/"
+#define HEAL_MS	   SYSFS "heal_ms"
 #define SLOT	   128 /* where a page has its counters */
 
 /* Free pages of order 9 and more, but for the DMA zone, which is held back. */
@@ -166,6 +168,37 @@ static size_t secrets_there(const uint8_t *p, const struct secret *s)
 	return n;
 }
 
+/* Objects side by side. */
+static uint8_t *map_objects(int *fd)
+{
+	const size_t each = BYTES / OBJECTS;
+	uint8_t *p = mmap(NULL, BYTES + BLOCK, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t i;
+
+	if (p == MAP_FAILED)
+		die("mmap");
+	p = (uint8_t *)(((uintptr_t)p + BLOCK - 1) & ~(BLOCK - 1));
+	for (i = 0; i < OBJECTS; i++) {
+		fd[i] = um_open();
+		if (fd[i] < 0 || mmap(p + i * each, each, PROT_READ | PROT_WRITE,
+				      MAP_SHARED | MAP_FIXED, fd[i], 0) == MAP_FAILED)
+			die("object");
+	}
+	return p;
+}
+
+/* Room for one block more than there is now: the second that is asked for is not had. */
+static void limit_to_one_more(void)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lu",
+		 (unsigned long)file_number(SYSFS "owned_kb") + BLOCK / 1024);
+	if (file_write(SYSFS "limit_kb", text))
+		die("limit_kb %s", text);
+}
+
 static bool heals(const struct direct_map *start, int seconds)
 {
 	struct direct_map now;
@@ -188,9 +221,9 @@ int main(void)
 	struct direct_map start, now;
 	struct secret secret;
 	pthread_t thread;
-	int fd, ring, nr;
+	int fd[OBJECTS], ring, nr;
 	size_t i, taken;
-	long owned;
+	long owned, refused;
 	pid_t pid;
 	uint8_t *p, *all;
 
@@ -204,10 +237,7 @@ int main(void)
 	take_whole_blocks();
 	ok(whole_blocks() <= 2, "control: no whole block is free (%ld)", whole_blocks());
 
-	fd = um_open();
-	p = fd < 0 ? NULL : map_shared(fd, BYTES);
-	if (!p)
-		die("object");
+	p = map_objects(fd);
 	secret_new(&secret);
 	for (i = 0; i < PAGES; i++)
 		secret_write(p + i * PAGE, &secret);
@@ -247,6 +277,8 @@ int main(void)
 		die("writers");
 
 	/* What is in the way can be moved now. */
+	limit_to_one_more();
+	refused = um_stat("heal_asked") - um_stat("heal_got");
 	close(ring);
 	if (file_write("/proc/sys/vm/nr_hugepages", "0"))
 		die("nr_hugepages");
@@ -267,6 +299,8 @@ int main(void)
 	ok(secrets_there(p, &secret) == PAGES, "the secret is in every page");
 	ok(um_stat("pages_allocated") == owned, "nothing was freed");
 	ok(um_stat("heal_got") > 0 && um_stat("heal_moved") > 0, "it is counted");
+	ok(um_stat("heal_asked") - um_stat("heal_got") > refused,
+	   "some were refused between two objects, at the limit");
 	ok(um_stat("heals_2m") == um_stat("splits_2m"), "each split is healed");
 
 	/* Nothing more to do: it asks no more. */
@@ -274,7 +308,8 @@ int main(void)
 	usleep(1500000);
 	ok(um_stat("heal_asked") == (long)i, "no more is asked for");
 	munmap(p, BYTES);
-	close(fd);
+	for (i = 0; i < OBJECTS; i++)
+		close(fd[i]);
 	ok(!um_shrink() && um_stat_becomes("pages_owned", 0, 5), "all given back");
 	direct_map_read(&now);
 	ok(direct_map_same(&start, &now), "DirectMap is what it was");
