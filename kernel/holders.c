@@ -122,7 +122,7 @@ void holders_wipe(void)
  * Each object in turn, without the lock, so that others can come and go
  * meanwhile; the one at hand stays, and with it its place in the list.
  */
-static unsigned long for_each_busy(unsigned long (*fn)(struct object *, struct spare *),
+static unsigned long call_for_each(unsigned long (*fn)(struct object *, struct spare *),
 				   struct spare *s, bool first)
 {
 	unsigned long n, sum = 0;
@@ -148,12 +148,12 @@ static unsigned long for_each_busy(unsigned long (*fn)(struct object *, struct s
 
 bool holders_in_pieces(struct spare *s)
 {
-	return for_each_busy(object_in_pieces, s, true);
+	return call_for_each(object_in_pieces, s, true);
 }
 
 unsigned long holders_move(struct spare *s)
 {
-	return for_each_busy(object_move, s, false);
+	return call_for_each(object_move, s, false);
 }
 
 /* --- debugfs --------------------------------------------------------------- */

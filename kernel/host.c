@@ -83,7 +83,7 @@ static struct page *make_block(int nid, gfp_t gfp)
 	static u64 not_before[MAX_NUMNODES];
 	struct page *page;
 
-	if (get_jiffies_64() < READ_ONCE(not_before[nid]))
+	if (time_before64(get_jiffies_64(), READ_ONCE(not_before[nid])))
 		return NULL;
 	page = contig_alloc(nid, BLOCK_ORDER, gfp, MAKE_BUDGET);
 	if (!page)

@@ -377,8 +377,7 @@ static bool find_wanted(struct object *obj, const struct spare *s, unsigned long
 	unsigned long i, looked = 0;
 	void *entry;
 
-	xa_for_each_start(&obj->pages, i, entry, *index)
-	{
+	xa_for_each_start(&obj->pages, i, entry, *index) {
 		if (is_wanted(s, entry)) {
 			*index = i;
 			return true;
@@ -420,8 +419,7 @@ static unsigned long move_part(struct object *obj, struct spare *s, unsigned lon
 	struct page *old, *page;
 	void *entry;
 
-	xa_for_each_range(&obj->pages, index, entry, first, last)
-	{
+	xa_for_each_range(&obj->pages, index, entry, first, last) {
 		if (nr == max || !is_wanted(s, entry))
 			continue;
 		old = entry_page(entry);
@@ -430,8 +428,7 @@ static unsigned long move_part(struct object *obj, struct spare *s, unsigned lon
 	}
 	unmap_mapping_pages(obj->inode->i_mapping, first, BLOCK_PAGES, true);
 
-	xa_for_each_range(&obj->pages, index, entry, first, last)
-	{
+	xa_for_each_range(&obj->pages, index, entry, first, last) {
 		if (!is_moving(entry))
 			continue;
 		old = entry_page(entry);
