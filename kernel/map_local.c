@@ -75,24 +75,26 @@ void unmapped_unmap_local(void *addr)
 }
 EXPORT_SYMBOL_GPL(unmapped_unmap_local);
 
-/* The last mapping, from now on of another page. */
-static void remap(void *addr, unsigned long pfn)
-{
-	set_pte(entries[(addr - base) / PAGE_SIZE], pfn_pte(pfn, PAGE_KERNEL));
-	drop_translation(addr);
-}
-
+/*
+ * By one mapping, which goes from page to page: what is made of a pfn with care
+ * for the first needs but one to be added for the next.
+ */
 void map_local_zero(unsigned long pfn, unsigned int order)
 {
 	unsigned long stop, end = pfn + (1UL << order);
+	pte_t *entry, pte;
 	void *addr;
 
 	while (pfn < end) {
 		stop = min(pfn + ZERO_BATCH, end);
 		addr = unmapped_map_local(pfn_to_page(pfn));
+		entry = entries[(addr - base) / PAGE_SIZE];
+		pte = pfn_pte(pfn, PAGE_KERNEL);
 		clear_page(addr);
 		while (++pfn < stop) {
-			remap(addr, pfn);
+			pte.pte += PAGE_SIZE;
+			set_pte(entry, pte);
+			drop_translation(addr);
 			clear_page(addr);
 		}
 		unmapped_unmap_local(addr);
