@@ -30,6 +30,8 @@ help:
 	@echo '               (KDIR=, DESTDIR=, PREFIX=$(PREFIX))'
 	@echo 'make install-cli  unmapped(1), its man page, completion and units'
 	@echo 'make deb       Debian packages, in build/deb'
+	@echo 'make check-deb  those installed, upgraded and purged in a Debian VM, which'
+	@echo '               takes half an hour; not in make check'
 	@echo 'make clean     remove build/'
 	@echo
 	@echo 'Suites of make check, each alone as make check-NAME:'
@@ -146,16 +148,25 @@ bench-kernel: module
 
 # --- packages ---------------------------------------------------------------
 
-# In a copy, as dh leaves much behind.
+# In a copy, as dh leaves much behind.  DEB_VERSION is for packages to upgrade to.
+DEB         := $(BUILD)/deb
+DEB_VERSION :=
 deb:
 	@scripts/deps deb
-	@rm -rf $(BUILD)/deb
-	@mkdir -p $(BUILD)/deb/unmapped
-	@tar -c --exclude=./$(BUILD) --exclude=./.git . | tar -x -C $(BUILD)/deb/unmapped
-	@cd $(BUILD)/deb/unmapped && dpkg-buildpackage -b -us -uc >../log 2>&1 || \
+	@rm -rf $(DEB)
+	@mkdir -p $(DEB)/unmapped
+	@tar -c --exclude=./$(BUILD) --exclude=./.git . | tar -x -C $(DEB)/unmapped
+	@$(if $(DEB_VERSION),sed -i '1s/(.*)/($(DEB_VERSION))/' $(DEB)/unmapped/debian/changelog)
+	@cd $(DEB)/unmapped && dpkg-buildpackage -b -us -uc >../log 2>&1 || \
 		{ tail -n 30 ../log; exit 1; }
-	@lintian --fail-on error --tag-display-limit 0 $(BUILD)/deb/*.changes
-	@ls $(BUILD)/deb/*.deb
+	@lintian --fail-on error --tag-display-limit 0 $(DEB)/*.changes
+	@ls $(DEB)/*.deb
+
+# The packages installed, upgraded and purged in a machine; not in make check, as
+# DKMS compiles in there, without KVM.
+check-deb:
+	@scripts/deps build vm deb check-deb
+	@tests/deb/run
 
 clean:
 	rm -rf $(BUILD)

@@ -75,8 +75,9 @@ install-lib: lib $(MAN)
 		ln -sf $(notdir $(m)) $(DESTDIR)$(MANDIR)/man3/$(n).3;))
 	cp -P $(LIB_OUT)/libunmapped*.so* $(LIB_OUT)/libunmapped.a $(DESTDIR)$(LIBDIR)/
 	install -m 644 include/unmapped.h $(DESTDIR)$(PREFIX)/include/
-	@sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(LIB_VERSION)|' \
-		lib/unmapped.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/unmapped.pc
+	@$(foreach n,unmapped unmapped-sodium, \
+		sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(LIB_VERSION)|' \
+			lib/$(n).pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/$(n).pc;)
 
 # --- tests ------------------------------------------------------------------
 #
