@@ -141,6 +141,36 @@ int unmapped_select(const char *names);
 const char *unmapped_backend(const char **missing);
 
 /**
+ * unmapped_wipe_on_hibernate - let the system hibernate, and lose what is in memory
+ *
+ * While a process has memory of /dev/unmapped in use the system does not hibernate:
+ * the image on disk would hold it.  After this call all of it is zeroed instead,
+ * guarded objects and files of unmapped_fd() too, each time the system prepares to
+ * hibernate.  Objects stay what they are, and can be used and freed; a touch waits
+ * until the system is back, and is a SIGBUS if no memory is left then.
+ *
+ * It changes nothing for other backends.  The system does not hibernate while there
+ * is any "secretmem"; what is "locked" or "plain" stays, and is in the image.
+ *
+ * To be called before the first object is allocated; it holds in children of fork(2).
+ *
+ * Return: 0; -1 with EBUSY when memory is in use that is not to be wiped.
+ */
+int unmapped_wipe_on_hibernate(void);
+
+/**
+ * unmapped_wipes - whether memory was wiped since it was last called
+ *
+ * Who must not take zeroes for a secret asks after each use, and if the number is
+ * not that of the time when the secret was stored (asked for before it was stored)
+ * what was used may have been zeroes.  It takes a nanosecond.
+ *
+ * Return: a number that is higher after memory was wiped, once or more often; 0 as
+ * long as it was not, and always without unmapped_wipe_on_hibernate().
+ */
+unsigned long unmapped_wipes(void);
+
+/**
  * unmapped_fd - a file of secret memory, to be mapped and passed to others
  * @bytes:	its size, rounded up to pages
  *

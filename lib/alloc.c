@@ -142,6 +142,26 @@ EXPORT char *unmapped_strdup(const char *s)
 	return p ? memcpy(p, s, size) : NULL;
 }
 
+/*
+ * Canaries go with all else when hibernation wipes memory.  That of an object in use
+ * is put back when it is missed, if that is what can have happened to it.
+ */
+static bool canary_was_wiped(void *p)
+{
+	const struct slab_class *c;
+	unsigned long pfn;
+	u64 *at;
+
+	if (!wipes() || !page_of(p, &pfn))
+		return false;
+	c = &lib.slabs.classes[slab_of(&lib.slabs, pfn)->class];
+	at = slab_canary_at(c, p);
+	if (*at)
+		return false;
+	*at = slab_canary(&lib.slabs, at);
+	return true;
+}
+
 static void free_span(void *p, int err)
 {
 	unsigned long pfn, nr;
@@ -185,7 +205,9 @@ EXPORT void unmapped_free(void *p)
 		errno = was;
 		return;
 	}
-	err = slabs_free(&lib.slabs, p);
+	do
+		err = slabs_free(&lib.slabs, p);
+	while (unlikely(err == -EOVERFLOW) && canary_was_wiped(p));
 	if (unlikely(err)) {
 		free_span(p, err);
 		errno = was;

@@ -56,6 +56,8 @@ static int map_file(int fd, void *at, size_t bytes, int flags)
  * file's, so it is looked at before each use.
  */
 static int device = -1;
+/* What the program said; it holds in its children, too. */
+static bool wipe;
 static dev_t device_number;
 
 static int open_device(void)
@@ -91,6 +93,7 @@ static int device_fd(size_t bytes)
 		.argsz = sizeof(c),
 		.bytes = bytes,
 		.node = UNMAPPED_ANY_NODE,
+		.flags = wipe ? UNMAPPED_CREATE_WIPE_ON_HIBERNATE : 0,
 	};
 	int fd = open_device();
 
@@ -300,6 +303,75 @@ EXPORT const char *unmapped_backend(const char **missing)
 	LEAVE(e);
 	return lib.backend->name;
 }
+
+/* --- hibernation -------------------------------------------------------------- */
+
+/*
+ * All objects are wiped with nobody getting at any in between: the kernel makes
+ * whoever touches one wait until the last is done.  So one page tells of all, in
+ * which there is a word that is never 0: how often it was found to be, and 1.
+ */
+int wipes_init(void)
+{
+	int err;
+
+	lib.sentinel = NULL;
+	lib.wipes = 0;
+	if (!wipe || lib.backend->map != device_map)
+		return 0;
+	err = device_map(lib.base, PAGE_SIZE);
+	if (err)
+		return err;
+	lib.sentinel = (unsigned long *)lib.base;
+	*lib.sentinel = 1;
+	return 0;
+}
+
+unsigned long wipes(void)
+{
+	unsigned long n;
+
+	if (!lib.sentinel)
+		return 0;
+	n = smp_load_acquire(lib.sentinel);
+	if (likely(n))
+		return n - 1;
+	/* Nobody may see the word before the number that is in it counts. */
+	pthread_mutex_lock(&lib.starting);
+	while (!(n = READ_ONCE(*lib.sentinel)))
+		smp_store_release(lib.sentinel, ++lib.wipes + 1);
+	pthread_mutex_unlock(&lib.starting);
+	return n - 1;
+}
+
+EXPORT int unmapped_wipe_on_hibernate(void)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&lib.starting);
+	if (lib.ready && !wipe)
+		err = failed(
+			-EBUSY,
+			"too late to choose what hibernation does: memory is in use");
+	else
+		wipe = true;
+	pthread_mutex_unlock(&lib.starting);
+	return err ? -1 : 0;
+}
+
+EXPORT unsigned long unmapped_wipes(void)
+{
+	enum entry e = ENTER();
+	unsigned long n;
+
+	if (e == ENTRY_FAILED)
+		return 0;
+	n = wipes();
+	LEAVE(e);
+	return n;
+}
+
+/* --- files ---------------------------------------------------------------------- */
 
 EXPORT int unmapped_fd(size_t bytes)
 {

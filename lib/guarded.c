@@ -28,7 +28,9 @@ static bool canary_is_there(const char *p)
 
 	canary(p, want);
 	memcpy(have, p - CANARY_BYTES, sizeof(have));
-	return have[0] == want[0] && have[1] == want[1];
+	/* Both are gone when hibernation has wiped them. */
+	return (have[0] == want[0] && have[1] == want[1]) ||
+	       (!have[0] && !have[1] && wipes());
 }
 
 static int protect(unsigned long pfn, unsigned long nr, int prot)

@@ -53,8 +53,10 @@ struct lib {
 	u64 slots[NR_SLOTS / 64]; /* in use */
 
 	const struct backend *backend;
-	char missing[512]; /* better backends, and why they are not used */
-	char *base;	   /* of the window, where pfn 0 would be */
+	char missing[512];	 /* better backends, and why they are not used */
+	char *base;		 /* of the window, where pfn 0 would be */
+	unsigned long *sentinel; /* see unmapped_wipes(); NULL: nothing is wiped */
+	unsigned long wipes;
 	unsigned long nr_pfns;
 	spinlock_t va_lock;
 	u64 *va_used;	       /* by block: addresses taken */
@@ -98,6 +100,7 @@ void thread_drain_shared(void);
 
 /* Return: 0 or a negative errno, and failed() was told. */
 int window_init(u64 secret);
+void window_destroy(void);
 
 static inline void *page_address(unsigned long pfn)
 {
@@ -153,6 +156,13 @@ struct backend {
 
 /* Choose one; 0 or a negative errno, and failed() was told. */
 int backend_init(void);
+
+/*
+ * See to it that wipes are noticed, if the program wants them, in the window's first
+ * page; the same returns.
+ */
+int wipes_init(void);
+unsigned long wipes(void);
 
 /* --- error.c ------------------------------------------------------------------ */
 

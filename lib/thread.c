@@ -94,6 +94,11 @@ static int start(void)
 	err = backend_init();
 	if (!err)
 		err = window_init(secret);
+	if (!err) {
+		err = wipes_init();
+		if (err)
+			window_destroy();
+	}
 	if (err) {
 		lib.backend = NULL;
 		return err;

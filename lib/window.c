@@ -370,6 +370,22 @@ static int no_window(int err)
 	return failed(-ENOMEM, "no %lu MB of addresses: RLIMIT_AS?", WINDOW_MIN >> 20);
 }
 
+static void free_tables(void)
+{
+	um_free(lib.va_used);
+	um_free(lib.va_pieces);
+	um_free(lib.touched);
+	um_free(lib.spans);
+	munmap(lib.base, lib.nr_pfns * PAGE_SIZE);
+}
+
+void window_destroy(void)
+{
+	slabs_destroy(&lib.slabs);
+	allocator_destroy(&lib.pages);
+	free_tables();
+}
+
 int window_init(u64 secret)
 {
 	unsigned long nr_blocks;
@@ -402,10 +418,6 @@ int window_init(u64 secret)
 no_slabs:
 	allocator_destroy(&lib.pages);
 no_tables:
-	um_free(lib.va_used);
-	um_free(lib.va_pieces);
-	um_free(lib.touched);
-	um_free(lib.spans);
-	munmap(lib.base, bytes);
+	free_tables();
 	return failed(err, "no memory for metadata");
 }
