@@ -178,7 +178,7 @@ static void noticed(void)
 		unmapped_free(secrets[i]);
 	}
 	note("%d times; used %ld, fetched %ld", done, used, fetched);
-	ok(done == ROUNDS && used > ROUNDS && fetched >= ROUNDS && !wrong,
+	ok(done == ROUNDS && used > ROUNDS && fetched >= ROUNDS / 2 && !wrong,
 	   "two threads: nobody used zeroes for a secret, got %ld", wrong);
 }
 
