@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
  * core/slab.c with SLABS pages of WORDS words of two objects each, and one class.
- * Each of PROCS users is a CPU with its magazines and its active slab; it allocates
- * and frees ROUNDS times in any order, then frees the rest and is drained.  As in
+ * Each of PROCS users is a CPU with its magazines and its active slab; it allocates,
+ * or frees what any of them has allocated, ROUNDS times, then frees the rest and is
+ * drained.  As in
  * the library nobody else is on its CPU, so magazines and the active slab are its
  * own, and what all share is: words, states and, under the lock, the lists.
  *
@@ -19,7 +20,7 @@
  * that is not seen.
  *
  * BROKEN=1 looks at the state before it puts objects back, BROKEN=2 calls a slab full
- * without another look, BROKEN=3 releases what was wholly free before the lock was
+ * for a look before that, BROKEN=3 releases what was wholly free before the lock was
  * taken, BROKEN=4 takes objects by a read and a write, BROKEN=5 puts them back so,
  * too, BROKEN=6 does not care for bits that were there already.
  */
@@ -86,15 +87,11 @@ inline settle(s)
 			:: any -> state[s] = LISTED; break
 			:: else ->
 				state[s] = FULL;
-#if BROKEN == 2
-				break
-#else
 				look(s);
 				if
 				:: any -> skip
 				:: else -> break
 				fi
-#endif
 			fi
 		od
 	:: else -> skip
@@ -106,8 +103,10 @@ inline release_if_free(s)
 	LOCK();
 	release = false;
 	if
+#if BROKEN == 3
+	:: skip ->
+#else
 	:: state[s] == LISTED ->
-#if BROKEN != 3
 		look(s);
 #endif
 		if
@@ -127,7 +126,9 @@ inline release_if_free(s)
 			fi
 		:: else -> skip
 		fi
+#if BROKEN != 3
 	:: else -> skip
+#endif
 	fi;
 	UNLOCK();
 	if
@@ -140,7 +141,14 @@ inline deactivated(s)
 {
 	LOCK();
 	if
-	:: state[s] == ACTIVE -> state[s] = FULL; settle(s)
+	:: state[s] == ACTIVE ->
+#if BROKEN == 2
+		look(s);
+		state[s] = (any -> LISTED : FULL)
+#else
+		state[s] = FULL;
+		settle(s)
+#endif
 	:: else -> skip
 	fi;
 	UNLOCK();
@@ -307,6 +315,7 @@ inline alloc_slow()
 		fi
 	:: else -> break
 	od;
+	skip;
 	d_step {
 		if
 		:: got -> mag[0] = i; bits[0] = got; got = 0
@@ -327,7 +336,6 @@ inline hand_out(m)
 		held[i] = held[i] | got;
 		loaded[i] = loaded[i] & ~got;
 		used[i] = used[i] | got;
-		mine[i] = mine[i] | got;
 		got = 0; i = 0
 	}
 }
@@ -352,8 +360,6 @@ inline give(at, set)
 	:: used[at] & set ->
 		d_step {
 			used[at] = used[at] & ~set;
-			held[at] = held[at] & ~set;
-			mine[at] = mine[at] & ~set;
 			loaded[at] = loaded[at] | set;
 			passed++;
 			if
@@ -364,8 +370,34 @@ inline give(at, set)
 		};
 		put_back(other, got);
 		d_step { other = 0; got = 0 }
-	:: else -> mine[at] = mine[at] & ~set
+	:: else -> skip
 	fi
+}
+
+/* Of what clients have, whoever allocated it, one that this user frees. */
+inline claim()
+{
+	d_step { w = 0; b = 0 };
+	atomic {
+		do
+		:: w < NR && held[w] -> b = ((held[w] & 1) -> 1 : 2); break
+		:: w < NR -> w++
+		:: else -> break
+		od;
+		if
+		:: b -> held[w] = held[w] & ~b
+		:: else -> w = 0;
+			/* Passed by some: the first. */
+			do
+			:: w < NR && !held[w] -> w++
+			:: else -> break
+			od;
+			if
+			:: w < NR -> b = ((held[w] & 1) -> 1 : 2); held[w] = held[w] & ~b
+			:: else -> skip
+			fi
+		fi
+	}
 }
 
 inline drain()
@@ -381,44 +413,36 @@ inline drain()
 
 proctype user()
 {
-	byte mine[NR], mag[2], bits[2];
+	byte mag[2], bits[2];
 	byte on, round, w, b, i, s, got, old, st, other;
 	bool any, all, release;
 
 	d_step { on = NOBODY; mag[0] = NOBODY; mag[1] = NOBODY };
 #ifdef DOUBLE
-	d_step { mine[0] = 1; round = ROUNDS };
+	round = ROUNDS;
 #endif
 	do
 	:: round < ROUNDS -> round++; alloc()
 	:: round < ROUNDS ->
 		round++;
-		/* The first that is ours. */
-		d_step {
-			w = 0;
-			do
-			:: w < NR && !mine[w] -> w++
-			:: else -> break
-			od;
-			b = ((w < NR) -> ((mine[w] & 1) -> 1 : 2) : 0)
-		};
+		claim();
 		if
 		:: b -> give(w, b)
 		:: else -> skip
 		fi
 	:: round >= ROUNDS -> break
 	od;
-
-	d_step { w = 0; b = 1 };
+#ifdef DOUBLE
+	give(0, 1);
+#else
 	do
-	:: w < NR ->
+	:: claim();
 		if
-		:: mine[w] & b -> give(w, b)
-		:: else -> skip
-		fi;
-		d_step { w = w + (b == 2); b = 3 - b }
-	:: else -> break
+		:: b -> give(w, b)
+		:: else -> break
+		fi
 	od;
+#endif
 	drain();
 
 	atomic {
