@@ -586,6 +586,45 @@ static void descriptors_closed_by_others(void **state)
 	assert_child(closes_everything, NULL, 0, NULL);
 }
 
+/* Chosen before memory is; nothing is wiped here, whatever the backend. */
+static int wiping_chosen(void *arg)
+{
+	char *p;
+
+	(void)arg;
+	if (unmapped_wipe_on_hibernate())
+		return 1;
+	p = unmapped_strdup("kept");
+	if (!p || unmapped_wipe_on_hibernate() || unmapped_wipes())
+		return 2;
+	if (strcmp(p, "kept"))
+		return 3;
+	unmapped_free(p);
+	p = unmapped_guarded_malloc(5000);
+	if (!p || unmapped_wipes())
+		return 4;
+	unmapped_free(p);
+	return stats().nr_objects ? 5 : 0;
+}
+
+static int wiping_chosen_too_late(void *arg)
+{
+	void *p = unmapped_malloc(1);
+
+	(void)arg;
+	if (!p || unmapped_wipe_on_hibernate() != -1 || errno != EBUSY)
+		return 1;
+	return strstr(unmapped_strerror(), "too late") ? 0 : 2;
+}
+
+static void hibernation(void **state)
+{
+	(void)state;
+	assert_child(wiping_chosen, NULL, 0, NULL);
+	assert_child(wiping_chosen_too_late, NULL, 0, NULL);
+	assert_int_equal(unmapped_wipes(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -606,6 +645,7 @@ int main(void)
 		cmocka_unit_test(read_by_others),
 		cmocka_unit_test(a_file_to_pass),
 		cmocka_unit_test(descriptors_closed_by_others),
+		cmocka_unit_test(hibernation),
 	};
 
 	return cmocka_run_group_tests_name("process", tests, NULL, NULL);
