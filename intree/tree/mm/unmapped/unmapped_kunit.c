@@ -370,6 +370,14 @@ static void freed_by_reference(struct kunit *test)
 	__free_page(page);
 }
 
+/* Not on every machine: see check_machine(). */
+static int live_init(struct kunit *test)
+{
+	if (!unmapped_allocator.caches)
+		kunit_skip(test, "the allocator is not used here");
+	return 0;
+}
+
 static struct kunit_case live_cases[] = { KUNIT_CASE(absent_in_use),
 					  KUNIT_CASE(present_when_released),
 					  KUNIT_CASE(clean),
@@ -378,6 +386,7 @@ static struct kunit_case live_cases[] = { KUNIT_CASE(absent_in_use),
 
 static struct kunit_suite live_suite = {
 	.name = "unmapped",
+	.init = live_init,
 	.test_cases = live_cases,
 };
 

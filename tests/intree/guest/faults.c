@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: MIT
+/*
+ * faults - allocations of the kernel fail, and nothing is lost or half done.
+ *
+ *	faults nth	each of the first allocations of an operation in turn,
+ *			by /proc/self/fail-nth, until it needs no more of them
+ *	faults random	a share of them, those of this task only, then all
+ *
+ * For debugging kernels: FAULT_INJECTION of pages and of slab.
+ */
+#define _GNU_SOURCE
+#include "guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define INJECT	    "/sys/kernel/debug/"
+#define MAKE_IT	    "/proc/self/make-it-fail"
+#define NTH	    "/proc/self/fail-nth"
+#define MOST	    3000 /* allocations of one operation, at most */
+#define LEAK_KB	    2048 /* free memory goes up and down by so much anyway */
+#define RANDOM	    150
+#define RANDOM_MOST (3 * BLOCK)
+
+static const char *const kinds[] = { "fail_page_alloc", "failslab" };
+
+static void set(const char *kind, const char *key, const char *value)
+{
+	char path[128];
+	int err;
+
+	snprintf(path, sizeof(path), INJECT "%s/%s", kind, key);
+	err = file_write(path, value);
+	errno = -err;
+	if (err)
+		die("%s to %s", value, path);
+}
+
+/* Of which allocations: also those that may wait, and single pages. */
+static void setup(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		set(kinds[i], "probability", "0");
+		set(kinds[i], "interval", "1");
+		set(kinds[i], "times", "-1");
+		set(kinds[i], "space", "0");
+		set(kinds[i], "verbose", "0");
+		set(kinds[i], "task-filter", "Y");
+		set(kinds[i], "ignore-gfp-wait", "N");
+	}
+	set("fail_page_alloc", "ignore-gfp-highmem", "N");
+	set("fail_page_alloc", "min-order", "0");
+}
+
+static void probability(const char *percent, bool this_task_only)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		set(kinds[i], "task-filter", this_task_only ? "Y" : "N");
+		set(kinds[i], "probability", percent);
+	}
+}
+
+/* --- operations: each gives 0 or an errno, and holds nothing afterwards ------- */
+
+static int populate(int fd, size_t bytes)
+{
+	int err = 0;
+	uint8_t *p;
+
+	if (fd < 0)
+		return errno;
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED) {
+		err = errno;
+	} else {
+		if (madvise(p, bytes, MADV_POPULATE_WRITE))
+			err = errno;
+		munmap(p, bytes);
+	}
+	close(fd);
+	return err;
+}
+
+static int secret_page(void)
+{
+	return populate(secretmem_open(PAGE), PAGE);
+}
+
+static int device_page(void)
+{
+	return populate(um_open(), PAGE);
+}
+
+static int device_object(void)
+{
+	return populate(um_create(2 * BLOCK, 0, -1), 2 * BLOCK);
+}
+
+static int give_back(void)
+{
+	return -um_shrink();
+}
+
+static int read_figures(void)
+{
+	char text[4096];
+	int fd = open(DEBUGFS "pagetypeinfo", O_RDONLY | O_CLOEXEC), err = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return errno;
+	do
+		n = read(fd, text, sizeof(text));
+	while (n > 0);
+	if (n < 0)
+		err = errno;
+	close(fd);
+	return err;
+}
+
+static const struct operation {
+	const char *name;
+	int (*run)(void);
+	bool cached; /* pages are in the cache when it begins */
+} operations[] = {
+	{ "memfd_secret, a page, none in the cache", secret_page, false },
+	{ "memfd_secret, a page of the cache", secret_page, true },
+	{ "/dev/unmapped, a page, none in the cache", device_page, false },
+	{ "/dev/unmapped, a page of the cache", device_page, true },
+	{ "/dev/unmapped, an object of two blocks", device_object, false },
+	{ "shrink", give_back, true },
+	{ "pagetypeinfo", read_figures, true },
+};
+
+/* --- afterwards ---------------------------------------------------------------- */
+
+static void all_is_back(const char *what)
+{
+	int tries;
+
+	/* CPUs' lists of pages on their way to the LRU lists. */
+	ok(file_write("/proc/sys/vm/compact_memory", "1") == 0 &&
+		   um_stat_becomes("pages_allocated", 0, 10),
+	   "%s: no page is allocated", what);
+	/* A refill ahead of need may still be under way. */
+	for (tries = 0; tries < 20; tries++)
+		if (um_shrink() == 0 && um_stat_becomes("pages_owned", 0, 1))
+			break;
+	ok(um_stat("pages_owned") == 0,
+	   "%s: all blocks are given back (%ld pages are not)", what,
+	   um_stat("pages_owned"));
+	ok(um_stat("quarantined") == 0, "%s: nothing in quarantine", what);
+}
+
+/* Free memory, when what is freed later has been and caches are empty. */
+static long settled_kb(void)
+{
+	usleep(500000);
+	file_write("/proc/sys/vm/drop_caches", "3");
+	usleep(500000);
+	return memory_free(-1);
+}
+
+static void memory_is_back(const char *what, long before)
+{
+	long lost = LONG_MAX, now;
+	int tries;
+
+	for (tries = 0; tries < 10 && lost > LEAK_KB; tries++) {
+		now = before - settled_kb();
+		if (now < lost)
+			lost = now;
+	}
+	ok(lost <= LEAK_KB, "%s: free memory is what it was (%ld kB less)", what, lost);
+}
+
+/* --- each in turn -------------------------------------------------------------- */
+
+/* Return: whether the @n-th allocation came and failed; *@err of the operation. */
+static bool fails(const struct operation *op, int n, int *err)
+{
+	char text[16];
+	int left, fd = open(NTH, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		die(NTH);
+	snprintf(text, sizeof(text), "%d", n);
+	if (write(fd, text, strlen(text)) < 0)
+		die(NTH);
+	*err = op->run();
+	memset(text, 0, sizeof(text));
+	if (pread(fd, text, sizeof(text) - 1, 0) < 0)
+		die(NTH);
+	left = atoi(text);
+	if (pwrite(fd, "0", 1, 0) < 0)
+		die(NTH);
+	close(fd);
+	return !left;
+}
+
+static bool may_be(int err)
+{
+	return err == 0 || err == ENOMEM || err == EAGAIN || err == EFAULT;
+}
+
+static void each(const struct operation *op)
+{
+	int n, err = 0, failed = 0, odd = 0, kept = 0;
+
+	for (n = 1; n <= MOST; n++) {
+		if (!op->cached)
+			um_shrink();
+		else if (device_page())
+			die("a page for the cache");
+		if (!fails(op, n, &err))
+			break;
+		failed += err != 0;
+		if (!may_be(err) && !odd++)
+			note("%s, allocation %d: %s", op->name, n, strerror(err));
+		if (um_stat("pages_allocated") &&
+		    !(file_write("/proc/sys/vm/compact_memory", "1") == 0 &&
+		      um_stat_becomes("pages_allocated", 0, 5)) &&
+		    !kept++)
+			note("%s, allocation %d: pages are still allocated", op->name, n);
+	}
+	ok(n <= MOST && !err, "%s: succeeds when none fails", op->name);
+	ok(!odd,
+	   "%s: each of %d allocations failed, %d times it says so, with a plain error",
+	   op->name, n - 1, failed);
+	ok(!kept, "%s: no page is kept then", op->name);
+}
+
+static void nth(void)
+{
+	struct direct_map start, end;
+	unsigned int i, round;
+	long before = 0;
+
+	um_shrink();
+	direct_map_read(&start);
+	/* The first time, slabs and tables are made that stay. */
+	for (round = 1; round <= 2; round++) {
+		if (round == 2)
+			before = settled_kb();
+		for (i = 0; i < ARRAY_SIZE(operations); i++)
+			each(&operations[i]);
+		all_is_back("each failed");
+	}
+	memory_is_back("each failed", before);
+	direct_map_read(&end);
+	direct_map_note("start", &start);
+	direct_map_note("end", &end);
+	ok(direct_map_same(&start, &end), "DirectMap is what it was");
+}
+
+/* --- a share of them ------------------------------------------------------------ */
+
+static long done, refused;
+
+static void one(unsigned int *seed)
+{
+	size_t bytes = PAGE + (size_t)rand_r(seed) % RANDOM_MOST / PAGE * PAGE;
+	int err;
+
+	switch (rand_r(seed) % 4) {
+	case 0:
+		err = populate(secretmem_open(bytes), bytes);
+		break;
+	case 1:
+		err = populate(um_open(), bytes);
+		break;
+	case 2:
+		err = populate(um_create(bytes, 0, -1), bytes);
+		break;
+	default:
+		err = rand_r(seed) % 4 ? secret_page() : give_back();
+	}
+	if (err)
+		refused++;
+	else
+		done++;
+}
+
+static void share(const char *percent, bool this_task_only)
+{
+	unsigned int seed = 1;
+	int i;
+
+	done = refused = 0;
+	probability(percent, this_task_only);
+	for (i = 0; i < RANDOM; i++)
+		one(&seed);
+	probability("0", true);
+	note("%s %%, %s: %ld done, %ld refused", percent,
+	     this_task_only ? "this task" : "all tasks", done, refused);
+	ok(done && refused, "%s %%, %s: control: some fail, some do not", percent,
+	   this_task_only ? "this task" : "all tasks");
+	all_is_back(percent);
+}
+
+static void random_share(void)
+{
+	struct direct_map start, end;
+	long before;
+
+	um_shrink();
+	direct_map_read(&start);
+	if (file_write(MAKE_IT, "1"))
+		die(MAKE_IT);
+	share("1", true); /* slabs and tables that stay */
+	before = settled_kb();
+	share("1", true);
+	share("10", true);
+	share("30", true);
+	share("2", false);
+	file_write(MAKE_IT, "0");
+	memory_is_back("random", before);
+	direct_map_read(&end);
+	direct_map_note("start", &start);
+	direct_map_note("end", &end);
+	ok(direct_map_same(&start, &end), "DirectMap is what it was");
+}
+
+int main(int argc, char **argv)
+{
+	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	const char *what = argc > 1 ? argv[1] : "";
+
+	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
+		die("setrlimit");
+	setup();
+	if (!strcmp(what, "nth"))
+		nth();
+	else if (!strcmp(what, "random"))
+		random_share();
+	else
+		die("unknown argument '%s'", what);
+	return finish();
+}
