@@ -13,7 +13,8 @@
  * What can't be seen in one call is looked for by check.h.
  *
  * An operation can be made to fail: fail_at[op] counts down with each call, the
- * call that finds it at 0 fails; with fails[op] all of them do.  Allocations of metadata fail through um_fail_nth.
+ * call that finds it at 0 fails; with fails[op] all of them do.  Allocations of
+ * metadata fail through um_fail_nth.
  *
  * CPUs are simulated: a call runs on the CPU that um_cpu says.  In a threaded
  * machine each thread has a CPU for itself and calls machine_safe_point() now

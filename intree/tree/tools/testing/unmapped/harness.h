@@ -31,16 +31,16 @@ static inline void harness_fail(const char *file, int line, const char *what, lo
 			harness_fail(__FILE__, __LINE__, #a " " #op " " #b, a__, b__); \
 	} while (0)
 
-#define assert_true(c)			  harness_compare(!!(c), ==, 1)
-#define assert_false(c)			  harness_compare(!!(c), ==, 0)
-#define assert_null(p)			  harness_compare((intptr_t)(p), ==, 0)
-#define assert_non_null(p)		  harness_compare((intptr_t)(p), !=, 0)
-#define assert_ptr_equal(a, b)		  harness_compare((intptr_t)(a), ==, (intptr_t)(b))
-#define assert_int_equal(a, b)		  harness_compare(a, ==, b)
-#define assert_int_not_equal(a, b)	  harness_compare(a, !=, b)
-#define assert_string_equal(a, b)	  harness_compare(strcmp(a, b), ==, 0)
-#define assert_memory_equal(a, b, n)	  harness_compare(memcmp(a, b, n), ==, 0)
-#define assert_memory_not_equal(a, b, n)  harness_compare(memcmp(a, b, n), !=, 0)
+#define assert_true(c)			 harness_compare(!!(c), ==, 1)
+#define assert_false(c)			 harness_compare(!!(c), ==, 0)
+#define assert_null(p)			 harness_compare((intptr_t)(p), ==, 0)
+#define assert_non_null(p)		 harness_compare((intptr_t)(p), !=, 0)
+#define assert_ptr_equal(a, b)		 harness_compare((intptr_t)(a), ==, (intptr_t)(b))
+#define assert_int_equal(a, b)		 harness_compare(a, ==, b)
+#define assert_int_not_equal(a, b)	 harness_compare(a, !=, b)
+#define assert_string_equal(a, b)	 harness_compare(strcmp(a, b), ==, 0)
+#define assert_memory_equal(a, b, n)	 harness_compare(memcmp(a, b, n), ==, 0)
+#define assert_memory_not_equal(a, b, n) harness_compare(memcmp(a, b, n), !=, 0)
 #define assert_in_range(v, first, last) \
 	do { \
 		harness_compare(v, >=, first); \
@@ -55,8 +55,14 @@ struct CMUnitTest {
 	void *state;
 };
 
-#define cmocka_unit_test(fn)		  { #fn, fn, NULL }
-#define cmocka_unit_test_prestate(fn, st) { #fn, fn, st }
+#define cmocka_unit_test(fn) \
+	{ \
+#fn, fn, NULL \
+	}
+#define cmocka_unit_test_prestate(fn, st) \
+	{ \
+#fn, fn, st \
+	}
 
 static inline int harness_run(const struct CMUnitTest *tests, size_t nr)
 {
