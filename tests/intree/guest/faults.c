@@ -26,8 +26,9 @@
 #define NTH	    "/proc/self/fail-nth"
 #define MOST	    3000 /* allocations of one operation, at most */
 #define LEAK_KB	    2048 /* free memory goes up and down by so much anyway */
-#define RANDOM	    150
-#define RANDOM_MOST (3 * BLOCK)
+#define OBJECT	    (128 * PAGE)
+#define RANDOM	    60
+#define RANDOM_MOST BLOCK
 
 static const char *const kinds[] = { "fail_page_alloc", "failslab" };
 
@@ -104,7 +105,7 @@ static int device_page(void)
 
 static int device_object(void)
 {
-	return populate(um_create(2 * BLOCK, 0, -1), 2 * BLOCK);
+	return populate(um_create(OBJECT, 0, -1), OBJECT);
 }
 
 static int give_back(void)
@@ -138,7 +139,7 @@ static const struct operation {
 	{ "memfd_secret, a page of the cache", secret_page, true },
 	{ "/dev/unmapped, a page, none in the cache", device_page, false },
 	{ "/dev/unmapped, a page of the cache", device_page, true },
-	{ "/dev/unmapped, an object of two blocks", device_object, false },
+	{ "/dev/unmapped, an object of 128 pages", device_object, false },
 	{ "shrink", give_back, true },
 	{ "pagetypeinfo", read_figures, true },
 };
