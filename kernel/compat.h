@@ -72,6 +72,11 @@ static inline void release_fault_lock(struct vm_fault *vmf)
 }
 #endif
 
+/* Older kernels bind the work of each queue that is not WQ_UNBOUND. */
+#ifndef HAVE_WQ_PERCPU
+#define WQ_PERCPU 0
+#endif
+
 /* A function to be asked last before a suspend, with interrupts off, on one CPU. */
 #ifdef HAVE_SYSCORE
 #define COMPAT_SYSCORE(name, fn) \

@@ -15,10 +15,12 @@
 #include <linux/mm.h>
 #include <linux/nodemask.h>
 #include <linux/page_ref.h>
-#include <linux/smp.h>
+#include <linux/percpu.h>
 #include <linux/swap.h>
 #include <linux/topology.h>
+#include <linux/workqueue.h>
 
+#include "compat.h"
 #include "contig.h"
 #include "direct_map.h"
 #include "host.h"
@@ -191,15 +193,28 @@ static u64 host_now(void *host)
 	return get_jiffies_64() * (NSEC_PER_SEC / HZ); /* fine enough, and cheap */
 }
 
-static void drain_this_cpu(void *a)
+static struct workqueue_struct *drains;
+static DEFINE_PER_CPU(struct work_struct, drain_works);
+
+static void drain_this_cpu(struct work_struct *work)
 {
-	allocator_drain_cpu(a);
+	allocator_drain_cpu(&unmapped_allocator);
 }
 
-/* What an offline CPU had was drained when it went: see hotplug.c. */
+/*
+ * By work and not by interrupt: it takes the cache's lock, which in a hard
+ * interrupt PREEMPT_RT does not allow.  A work that waits already serves us as
+ * well.  That of a CPU that goes offline meanwhile runs on another, and what the
+ * CPU had was drained when it went: see hotplug.c.
+ */
 static void host_drain(void *host, struct allocator *a)
 {
-	on_each_cpu(drain_this_cpu, a, 1);
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		queue_work_on(cpu, drains, per_cpu_ptr(&drain_works, cpu));
+	for_each_possible_cpu(cpu)
+		flush_work(per_cpu_ptr(&drain_works, cpu));
 }
 
 /* By distance from @nid, and of those as far away, by number. */
@@ -275,8 +290,19 @@ unsigned long host_end_pfn(void)
 
 int host_init(void)
 {
-	return allocator_init(&unmapped_allocator, &host_ops, NULL, nr_node_ids,
-			      host_end_pfn());
+	int cpu, err;
+
+	/* The shrinker drains, too. */
+	drains = alloc_workqueue("unmapped_drain", WQ_MEM_RECLAIM | WQ_PERCPU, 0);
+	if (!drains)
+		return -ENOMEM;
+	for_each_possible_cpu(cpu)
+		INIT_WORK(per_cpu_ptr(&drain_works, cpu), drain_this_cpu);
+	err = allocator_init(&unmapped_allocator, &host_ops, NULL, nr_node_ids,
+			     host_end_pfn());
+	if (err)
+		destroy_workqueue(drains);
+	return err;
 }
 
 void host_exit(void)
@@ -287,5 +313,6 @@ void host_exit(void)
 	left = host_pages_allocated();
 	WARN_ONCE(left, "unmapped: leak: %lu pages remain absent for good\n", left);
 	allocator_destroy(&unmapped_allocator);
+	destroy_workqueue(drains);
 	rcu_barrier(); /* page tables freed by direct_map.c */
 }

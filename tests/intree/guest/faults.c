@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,10 +36,13 @@ static const char *const kinds[] = { "fail_page_alloc", "failslab" };
 static void set(const char *kind, const char *key, const char *value)
 {
 	char path[128];
-	int err;
+	int err, tries = 1000;
 
 	snprintf(path, sizeof(path), INJECT "%s/%s", kind, key);
-	err = file_write(path, value);
+	/* This may be what fails. */
+	do
+		err = file_write(path, value);
+	while (err == -ENOMEM && tries--);
 	errno = -err;
 	if (err)
 		die("%s to %s", value, path);
@@ -74,8 +78,13 @@ static void probability(const char *percent, bool this_task_only)
 
 /* --- operations: each gives 0 or an errno, and holds nothing afterwards ------- */
 
+/*
+ * A fault that fails for want of memory is tried again, and is a signal only where
+ * the handler says so.
+ */
 static int populate(int fd, size_t bytes)
 {
+	size_t at;
 	int err = 0;
 	uint8_t *p;
 
@@ -85,8 +94,9 @@ static int populate(int fd, size_t bytes)
 	if (p == MAP_FAILED) {
 		err = errno;
 	} else {
-		if (madvise(p, bytes, MADV_POPULATE_WRITE))
-			err = errno;
+		for (at = 0; at < bytes && !err; at += PAGE)
+			if (raises(p + at, true, SIGBUS))
+				err = EFAULT;
 		munmap(p, bytes);
 	}
 	close(fd);
