@@ -27,9 +27,8 @@ void unmapped_put_page_enable(void)
 	static_branch_enable(&unmapped_put_page_key);
 }
 
-bool __unmapped_owns(const struct page *page)
+bool __unmapped_owns_pfn(unsigned long pfn)
 {
-	unsigned long pfn = page_to_pfn(page);
 	const struct block *b = table_lookup(&unmapped_allocator.table, pfn);
 	unsigned int i = pfn % BLOCK_PAGES;
 	unsigned int flags;

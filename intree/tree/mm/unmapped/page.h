@@ -11,6 +11,7 @@
 #define UNMAPPED_PAGE_H
 
 #include <linux/jump_label.h>
+#include <linux/mm.h>
 #include <linux/mm_types.h>
 
 struct vm_fault;
@@ -19,7 +20,7 @@ struct vm_fault;
 
 DECLARE_STATIC_KEY_FALSE(unmapped_put_page_key);
 
-bool __unmapped_owns(const struct page *page);
+bool __unmapped_owns_pfn(unsigned long pfn);
 void __unmapped_take_back(struct page *page, unsigned int order);
 
 /* For who is going to free pages so; without effect if there is no allocator. */
@@ -33,7 +34,7 @@ static __always_inline bool unmapped_put_page_enabled(void)
 /* Whether the page is of a block of the allocator's, in use or free. */
 static __always_inline bool unmapped_owns(const struct page *page)
 {
-	return unmapped_put_page_enabled() && __unmapped_owns(page);
+	return unmapped_put_page_enabled() && __unmapped_owns_pfn(page_to_pfn(page));
 }
 
 /*

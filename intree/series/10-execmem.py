@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: MIT
+"""mm, x86: take modules and other kernel code out of the direct map
+
+Memory for modules, BPF programs, kprobes and trampolines is made
+read-only and executable, and at its end writable again.  Each time the
+same pages of the direct map follow, and its large entries are split: by
+set_memory_ro(), by execmem_force_rw() of a part of what execmem caches,
+and by vfree(), which makes page after page invalid and valid again.
+Nothing makes them whole.
+
+Pages that the direct map does not have need none of that.  Let areas
+with VM_FLUSH_RESET_PERMS have them, and let set_memory_*() and vfree()
+leave alone what has no alias in the direct map.  A change of permissions
+is one of the area alone then, and its flush one of that area, not of all
+that all CPUs have.
+
+So nobody reads or writes code through the direct map any more: not
+those who are meant to, text_poke() and /proc/kcore, and not those who
+are not.  BPF programs stand in packs of 2 MiB, which become one block
+and one entry.
+
+execmem's cache of executable memory, where there is one, remains as it
+is, above: it saves changes of permissions in the area, and takes its
+2 MiB from here.
+
+It is an option, since hibernation is refused while there is such
+memory: the image would be copied through the direct map.
+"""
+
+import os
+
+from makefile import PATH
+from tree import HERE, Error
+
+KCONFIG = """
+config UNMAPPED_EXECMEM
+	bool "Modules and other kernel code outside of the direct map"
+	depends on UNMAPPED_ALLOC
+	help
+	  Take memory for modules, BPF programs, kprobes and trampolines
+	  from the allocator of unmapped pages, so that a change of its
+	  permissions splits no large entries of the direct map, and code
+	  can't be read or written there.
+
+	  Hibernation is refused as long as there is such memory, that is,
+	  while a module is loaded.
+
+	  If unsure, say N.
+"""
+HEADER = """#ifdef CONFIG_UNMAPPED_EXECMEM
+
+/*
+ * Whether a page is out of the direct map for good, so that no change of
+ * permissions may touch it there: one of the allocator's, in use or free.
+ * Context: any.
+ */
+bool pfn_unmapped(unsigned long pfn);
+
+/* What has vmalloc() take such pages: VM_FLUSH_RESET_PERMS, or 0 too early. */
+unsigned long unmapped_vm_flags(void);
+
+/*
+ * Zeroed pages for vmalloc(), each 2^@order of them contiguous and aligned; freed
+ * by their last reference.  Return: how many, 0 to @nr.  Context: may sleep.
+ */
+unsigned long unmapped_vmalloc_pages(int nid, gfp_t gfp, unsigned int order,
+				     unsigned long nr, struct page **pages);
+
+#else
+
+static inline bool pfn_unmapped(unsigned long pfn)
+{
+	return false;
+}
+
+static inline unsigned long unmapped_vm_flags(void)
+{
+	return 0;
+}
+
+static inline unsigned long unmapped_vmalloc_pages(int nid, gfp_t gfp,
+						   unsigned int order, unsigned long nr,
+						   struct page **pages)
+{
+	return 0;
+}
+
+#endif /* CONFIG_UNMAPPED_EXECMEM */
+
+"""
+# /proc/kcore: where the rest of the file uses the direct map.
+VREAD = """/* The same from a page that the direct map does not have. */
+static size_t vread_unmapped(struct page *page, unsigned long offset, size_t bytes,
+			     struct iov_iter *iter)
+{
+	void *from = unmapped_map_local(page);
+	size_t copied;
+
+	pagefault_disable();
+	copied = copy_to_iter(from + offset, bytes, iter);
+	pagefault_enable();
+	unmapped_unmap_local(from);
+	return copied;
+}
+
+"""
+VALID = """/* What the direct map does not have stays out of it. */
+static int execmem_set_page_valid(struct page *page, unsigned int nr, bool valid)
+{
+	if (pfn_unmapped(page_to_pfn(page)))
+		return 0;
+	return set_direct_map_valid_noflush(page, nr, valid);
+}
+
+"""
+COUNTED = """	for (i = 0; i < got; i++)
+		mod_lruvec_page_state(pages[i], NR_VMALLOC, 1);
+"""
+
+
+def files(tree):
+    name = "mm/unmapped/execmem.c"
+    with open(os.path.join(HERE, "tree", name)) as f:
+        text = f.read()
+    if not tree.has("mm/vmalloc.c", r"\bNR_VMALLOC\b"):
+        # Where vmalloc() counts areas, not pages.
+        if COUNTED not in text:
+            raise Error(name + ": where are pages counted?")
+        text = text.replace(COUNTED, "").replace("#include <linux/vmstat.h>\n", "")
+    tree.add(name, text)
+    tree.write("mm/unmapped/Kconfig", tree.read("mm/unmapped/Kconfig") + KCONFIG)
+    tree.write(PATH, tree.read(PATH) +
+               "unmapped-$(CONFIG_UNMAPPED_EXECMEM) += execmem.o\n")
+    tree.insert_before("include/linux/unmapped.h",
+                       r"^#endif /\* _LINUX_UNMAPPED_H \*/$", HEADER)
+    # From the beginning: areas can't take their pages from here before.
+    main = "mm/unmapped/main.c"
+    tree.insert_before(main, r"^\treturn 0;\n\nerr_device:$",
+                       "\tif (IS_ENABLED(CONFIG_UNMAPPED_EXECMEM))\n"
+                       "\t\tunmapped_put_page_enable();\n", within="unmapped_init")
+    tree.insert_after(main, r'^#include "map_local.h"$', '#include "page.h"\n')
+
+
+def vmalloc(tree):
+    path = "mm/vmalloc.c"
+    tree.insert_before(path, r"^#include <linux/uio.h>$" if
+                       tree.has(path, r"^#include <linux/uio.h>$") else
+                       r"^#include <linux/uaccess.h>$", "#include <linux/unmapped.h>\n")
+    # Taken ...
+    tree.replace(path, r"^\tarea->nr_pages = (vm_area_alloc_pages\([^;]*;)$",
+                 r"""	/* Their permissions will change: pages without an alias, if there are. */
+	if (area->flags & VM_FLUSH_RESET_PERMS)
+		area->nr_pages = unmapped_vmalloc_pages(node, gfp_mask, page_order,
+							nr_small_pages, area->pages);
+	if (area->nr_pages < nr_small_pages)
+		area->nr_pages += \1""", within="__vmalloc_area_node")
+    tree.replace(path, r"nr_small_pages, area->pages\);(?=\n\n)",
+                 "nr_small_pages - area->nr_pages,\n"
+                 "\t\t\tarea->pages + area->nr_pages);", within="__vmalloc_area_node")
+    # ... and given back.
+    reset = "vm_reset_perms" if tree.has(path, r"\bvm_reset_perms\(") else \
+        "vm_remove_mappings"
+    tree.replace(path, r"^\t\tif \(addr\) \{$",
+                 "\t\tif (addr && !pfn_unmapped(page_to_pfn(area->pages[i]))) {",
+                 within=reset)
+    tree.replace(path, r"^\t\tif \(page_address\(area->pages\[i\]\)\)$",
+                 "\t\tif (page_address(area->pages[i]) &&\n"
+                 "\t\t    !pfn_unmapped(page_to_pfn(area->pages[i])))",
+                 within="set_area_direct_map")
+    # Read by debuggers.
+    if tree.has(path, r"^static int aligned_vread\("):
+        tree.replace(path, r"^\t\t\tvoid \*map = kmap_atomic\(p\);$",
+                     "\t\t\tbool unmapped = pfn_unmapped(page_to_pfn(p));\n"
+                     "\t\t\tvoid *map = unmapped ? unmapped_map_local(p) :\n"
+                     "\t\t\t\t\t       kmap_local_page(p);\n",
+                     within="aligned_vread")
+        tree.replace(path, r"^\t\t\tkunmap_atomic\(map\);$",
+                     "\n\t\t\tif (unmapped)\n"
+                     "\t\t\t\tunmapped_unmap_local(map);\n"
+                     "\t\t\telse\n"
+                     "\t\t\t\tkunmap_local(map);", within="aligned_vread")
+    else:
+        tree.insert_before(path, r"^/\*\n(?: \*.*\n)+ \*/\nstatic size_t aligned_vread_iter\("
+                           if tree.has(path, r"^ \*/\nstatic size_t aligned_vread_iter\(")
+                           else r"^static size_t aligned_vread_iter\(", VREAD)
+        tree.replace(path, r"^\t\tif \(page\)$",
+                     "\t\tif (page && pfn_unmapped(page_to_pfn(page)))\n"
+                     "\t\t\tcopied = vread_unmapped(page, offset, length, iter);\n"
+                     "\t\telse if (page)", within="aligned_vread_iter")
+
+
+def code(tree):
+    """Who asks vmalloc() for memory for code, all with VM_FLUSH_RESET_PERMS."""
+    path = "mm/execmem.c"
+    if not tree.exists(path):
+        path = "arch/x86/kernel/module.c"
+        if not tree.has(path, r"\bVM_FLUSH_RESET_PERMS \|"):
+            raise Error("%s: where does memory for modules come from?" % path)
+        return
+    include = "#include <linux/unmapped.h>\n"
+    if tree.has(path, r"\bexecmem_set_direct_map_valid\("):
+        tree.insert_before(path, r"^#include <linux/vmalloc.h>$", include)
+        # The cache of executable memory, and how it ends.
+        tree.replace(path, r"= VM_ALLOW_HUGE_VMAP;$",
+                     "= VM_ALLOW_HUGE_VMAP | unmapped_vm_flags();",
+                     within="execmem_cache_populate_alloc")
+        tree.insert_before(path, r"^static int execmem_set_direct_map_valid\(", VALID)
+        tree.replace(path, r"\berr = set_direct_map_valid_noflush\(",
+                     "err = execmem_set_page_valid(", within="execmem_set_direct_map_valid")
+        tree.replace(path, r"^\t\tset_direct_map_valid_noflush\(",
+                     "\t\texecmem_set_page_valid(", within="execmem_set_direct_map_valid")
+    elif tree.has(path, r"set_direct_map"):
+        raise Error("%s: what does it do to the direct map?" % path)
+    if not tree.has(path, r"^\tunsigned long vm_flags +?= VM_FLUSH_RESET_PERMS;$"):
+        raise Error("%s: where does memory for code come from?" % path)
+
+
+def apply(tree):
+    files(tree)
+    code(tree)
+    vmalloc(tree)
+    path = "arch/x86/mm/pat/set_memory.c"
+    tree.insert_after(path, r"^\tif \(!pfn_range_is_mapped\(cpa->pfn, cpa->pfn \+ 1\)\)\n"
+                      r"\t\treturn 0;$", """
+	/* What the direct map does not have: nothing to change, nor to split. */
+	if (pfn_unmapped(cpa->pfn))
+		return 0;
+""", within="cpa_process_alias")
+    tree.insert_before(path, r"^#include <linux/vmalloc.h>$",
+                       "#include <linux/unmapped.h>\n")
