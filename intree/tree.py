@@ -134,9 +134,10 @@ class Tree:
         self.write(path, text[:at] + new + text[at:])
 
     def replace(self, path, pattern, new, within=None):
-        """@new may refer to groups of @pattern."""
+        """@new may refer to groups of @pattern, or be a function of the match."""
         text, m = self._one(path, pattern, within)
-        self.write(path, text[:m.start()] + m.expand(new) + text[m.end():])
+        new = new(m) if callable(new) else m.expand(new)
+        self.write(path, text[:m.start()] + new + text[m.end():])
 
     def require(self, path, function, gone):
         """What must not be left in a function."""

@@ -16,8 +16,7 @@ that all CPUs have.
 
 So nobody reads or writes code through the direct map any more: not
 those who are meant to, text_poke() and /proc/kcore, and not those who
-are not.  BPF programs stand in packs of 2 MiB, which become one block
-and one entry.
+are not.
 
 execmem's cache of executable memory, where there is one, remains as it
 is, above: it saves changes of permissions in the area, and takes its
@@ -28,6 +27,7 @@ memory: the image would be copied through the direct map.
 """
 
 import os
+import re
 
 from makefile import PATH
 from tree import HERE, Error
@@ -56,7 +56,11 @@ HEADER = """#ifdef CONFIG_UNMAPPED_EXECMEM
  */
 bool pfn_unmapped(unsigned long pfn);
 
-/* What has vmalloc() take such pages: VM_FLUSH_RESET_PERMS, or 0 too early. */
+/*
+ * What has vmalloc() take such pages, whole blocks with one entry each if the
+ * size is a multiple of 2 MiB: VM_FLUSH_RESET_PERMS and VM_ALLOW_HUGE_VMAP; 0 as
+ * long as there is no allocator.
+ */
 unsigned long unmapped_vm_flags(void);
 
 /*
@@ -147,16 +151,20 @@ def vmalloc(tree):
                        tree.has(path, r"^#include <linux/uio.h>$") else
                        r"^#include <linux/uaccess.h>$", "#include <linux/unmapped.h>\n")
     # Taken ...
-    tree.replace(path, r"^\tarea->nr_pages = (vm_area_alloc_pages\([^;]*;)$",
-                 r"""	/* Their permissions will change: pages without an alias, if there are. */
+    tree.insert_after(path, r"^\tpage_order = vm_area_page_order\(area\);$", """
+	/* Their permissions will change: pages without an alias, if there are. */
 	if (area->flags & VM_FLUSH_RESET_PERMS)
 		area->nr_pages = unmapped_vmalloc_pages(node, gfp_mask, page_order,
 							nr_small_pages, area->pages);
-	if (area->nr_pages < nr_small_pages)
-		area->nr_pages += \1""", within="__vmalloc_area_node")
-    tree.replace(path, r"nr_small_pages, area->pages\);(?=\n\n)",
+""", within="__vmalloc_area_node")
+    tree.replace(path, r"^\tarea->nr_pages = vm_area_alloc_pages\(([^;]*)"
+                 r"nr_small_pages, area->pages\);$",
+                 lambda m: "\tif (area->nr_pages < nr_small_pages)\n"
+                 "\t\tarea->nr_pages += vm_area_alloc_pages(" +
+                 re.sub(r"\n\t\t\t?", "\n\t\t\t", m[1]) +
                  "nr_small_pages - area->nr_pages,\n"
-                 "\t\t\tarea->pages + area->nr_pages);", within="__vmalloc_area_node")
+                 "\t\t\tarea->pages + area->nr_pages);",
+                 within="__vmalloc_area_node")
     # ... and given back.
     reset = "vm_reset_perms" if tree.has(path, r"\bvm_reset_perms\(") else \
         "vm_remove_mappings"
