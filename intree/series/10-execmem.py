@@ -57,9 +57,9 @@ HEADER = """#ifdef CONFIG_UNMAPPED_EXECMEM
 bool pfn_unmapped(unsigned long pfn);
 
 /*
- * What has vmalloc() take such pages, whole blocks with one entry each if the
- * size is a multiple of 2 MiB: VM_FLUSH_RESET_PERMS and VM_ALLOW_HUGE_VMAP; 0 as
- * long as there is no allocator.
+ * What has vmalloc() take such pages, and whole blocks with one entry each if it
+ * is 2 MiB or more: VM_FLUSH_RESET_PERMS and VM_ALLOW_HUGE_VMAP; 0 as long as
+ * there is no allocator.
  */
 unsigned long unmapped_vm_flags(void);
 
