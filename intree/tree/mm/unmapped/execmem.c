@@ -13,6 +13,7 @@
  * area can't change as long as the area is there.
  */
 #include <linux/mm.h>
+#include <linux/string.h>
 #include <linux/unmapped.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
@@ -38,8 +39,11 @@ unsigned long unmapped_vmalloc_pages(int nid, gfp_t gfp, unsigned int order,
 	if (!unmapped_put_page_enabled())
 		return 0;
 	gfp |= __GFP_ZERO | __GFP_NOWARN;
-	if (!order)
+	if (!order) {
 		got = unmapped_pages_alloc_bulk(nid, gfp, nr, pages);
+		/* The page allocator's bulk allocation leaves alone what is not NULL. */
+		memset(pages + got, 0, (nr - got) * sizeof(*pages));
+	}
 	for (; order && got < nr; got += 1UL << order) {
 		page = unmapped_pages_alloc_node(nid, gfp, order);
 		if (!page)
