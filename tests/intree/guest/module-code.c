@@ -2,9 +2,9 @@
 /*
  * module-code - what modules and BPF programs do to the direct map.
  *
- *	module-code splits	50 modules and 500 programs, three times over
- *	module-code attack	is their code in the direct map?
- *	module-code wx		is anything writable and executable?
+ *	module-code splits modules|bpf	50 modules, or 500 programs, three times over
+ *	module-code attack modules|bpf	is their code in the direct map?
+ *	module-code wx modules|bpf	is anything writable and executable?
  *
  * SERIES in the environment says whether the kernel has the patches: without
  * them the same must be seen to break what it is known to break.
@@ -193,7 +193,8 @@ static void rounds(const char *what, void (*change)(bool in))
 	note("row %s-splits %ld", what, end.splits2m - start.splits2m);
 	note("row %s-4k-kB %ld", what, end.kb4 - start.kb4);
 	if (!series)
-		note("without the patches: %ld splits", end.splits2m - start.splits2m);
+		ok(end.splits2m > start.splits2m,
+		   "%s: control: without the patches the direct map is split", what);
 }
 
 /* --- attack ----------------------------------------------------------------- */
@@ -256,17 +257,17 @@ static int of_module(struct secret *s, int nr)
 {
 	static uint8_t text[PAGE] __attribute__((aligned(64)));
 	size_t file_size, size, text_size;
-	uint8_t *ko = file_map(STOCK "test_bpf.ko", &file_size);
+	uint8_t *ko = file_map(STOCK "test_static_key_base.ko", &file_size);
 	uint64_t at;
-	int n = 0, i;
+	int n = 0;
+	size_t i;
 
 	section(ko, ".text", &text_size);
-	load(ko, file_size, "test_bpf", "test_id=0");
-	at = module_at("test_bpf", &size);
-	if (text_size < PAGE)
-		die("test_bpf has %zu bytes of text", text_size);
+	load(ko, file_size, "test_static_key_base", "");
+	at = module_at("test_static_key_base", &size);
 	kernel_read(at, text, PAGE);
-	for (i = 0; i < (int)PAGE && n < nr; i += SECRET_ALIGN)
+	for (i = 0; i + SECRET_BYTES <= text_size && i < PAGE && n < nr;
+	     i += SECRET_ALIGN)
 		if (!memmem(ko, file_size, text + i, SECRET_BYTES))
 			keep(&s[n++], text + i);
 	memset(text, 0, PAGE);
@@ -301,44 +302,26 @@ static int of_program(struct secret *s, int nr)
 	return n;
 }
 
-static long times(const char *what, const struct secret *s, int nr)
-{
-	long found[nr], sum = 0;
-	long bytes = attack(s, nr, found);
-	int i;
-
-	ok(nr > 0 && bytes > (long)(512 * MIB), "%s: %d patterns, %ld MiB read", what, nr,
-	   bytes / (long)MIB);
-	for (i = 0; i < nr; i++)
-		sum += found[i];
-	return sum;
-}
-
-static void attack_code(void)
+static void attack_code(const char *what, int (*take)(struct secret *s, int nr))
 {
 	struct secret s[8];
-	long found;
-	int nr;
+	long found[8], bytes, sum = 0;
+	int i, nr;
 
-	/* Addresses as they are, and code that is read back. */
+	/* Addresses as they are. */
 	if (file_write("/proc/sys/kernel/kptr_restrict", "1"))
 		die("kptr_restrict");
-	nr = of_module(s, ARRAY_SIZE(s));
-	found = times("module", s, nr);
+	nr = take(s, ARRAY_SIZE(s));
+	bytes = attack(s, nr, found);
+	ok(nr > 0 && bytes > (long)(512 * MIB), "%s: %d patterns of code, %ld MiB read",
+	   what, nr, bytes / (long)MIB);
+	for (i = 0; i < nr; i++)
+		sum += found[i];
 	if (series)
-		ok(found == 0,
-		   "text of a module is nowhere in the direct map: found %ld times",
-		   found);
+		ok(sum == 0, "%s: none is in the direct map: found %ld", what, sum);
 	else
-		ok(found >= nr,
-		   "control: text of a module is in the direct map: found %ld times",
-		   found);
-	nr = of_program(s, ARRAY_SIZE(s));
-	found = times("BPF", s, nr);
-	if (series)
-		ok(found == 0, "nor is a BPF program: found %ld times", found);
-	else
-		ok(found >= nr, "control: a BPF program is: found %ld times", found);
+		ok(sum >= nr, "%s: control: all are in the direct map: found %ld", what,
+		   sum);
 }
 
 /* --- permissions ------------------------------------------------------------ */
@@ -371,46 +354,40 @@ static long executable(long *writable, long *large)
 	return nr;
 }
 
-static void wx(void)
+static void wx(const char *what, void (*change)(bool in), bool large_ones)
 {
 	long none, nr, writable, large;
-	size_t size;
-	uint8_t *ko = file_map(STOCK "test_bpf.ko", &size);
 
 	none = executable(&writable, &large);
-	ok(writable == 0, "at first nothing is writable and executable");
-	load(ko, size, "test_bpf", "test_id=0");
-	copies(true);
-	programs(true);
+	ok(writable == 0, "%s: at first nothing is writable and executable", what);
+	change(true);
 	nr = executable(&writable, &large);
-	ok(nr > none, "control: %ld ranges for modules are executable, %ld before", nr,
-	   none);
-	ok(writable == 0, "with modules and programs nothing is writable and executable");
-	note("row large-entries %ld", large);
-	if (series)
-		ok(large > 0, "BPF programs stand in entries of 2 MiB: %ld", large);
-	programs(false);
-	copies(false);
-	unload("test_bpf");
+	ok(nr > none, "%s: control: %ld executable ranges, %ld before", what, nr, none);
+	ok(writable == 0, "%s: nothing is writable and executable", what);
+	note("row %s-large-entries %ld", what, large);
+	if (series && large_ones)
+		ok(large > 0, "%s: code stands in entries of 2 MiB: %ld", what, large);
+	change(false);
 	executable(&writable, &large);
-	ok(writable == 0, "nor is anything afterwards");
+	ok(writable == 0, "%s: nor is anything afterwards", what);
 }
 
 int main(int argc, char **argv)
 {
-	const char *what = argc > 1 ? argv[1] : "";
 	const char *with = getenv("SERIES");
+	const char *what = argc == 3 ? argv[2] : "";
+	bool modules = !strcmp(what, "modules");
 
 	series = with && !strcmp(with, "yes");
-	if (!strcmp(what, "splits")) {
-		rounds("modules", copies);
-		rounds("bpf", programs);
-	} else if (!strcmp(what, "attack")) {
-		attack_code();
-	} else if (!strcmp(what, "wx")) {
-		wx();
-	} else {
-		die("splits, attack or wx");
-	}
+	if (!modules && strcmp(what, "bpf"))
+		die("%s: modules or bpf", what);
+	if (!strcmp(argv[1], "splits"))
+		rounds(what, modules ? copies : programs);
+	else if (!strcmp(argv[1], "attack"))
+		attack_code(what, modules ? of_module : of_program);
+	else if (!strcmp(argv[1], "wx"))
+		wx(what, modules ? copies : programs, !modules);
+	else
+		die("%s: splits, attack or wx", argv[1]);
 	return finish();
 }
