@@ -257,14 +257,14 @@ static int of_module(struct secret *s, int nr)
 {
 	static uint8_t text[PAGE] __attribute__((aligned(64)));
 	size_t file_size, size, text_size;
-	uint8_t *ko = file_map(STOCK "test_static_key_base.ko", &file_size);
+	uint8_t *ko = file_map(STOCK "brd.ko", &file_size);
 	uint64_t at;
 	int n = 0;
 	size_t i;
 
 	section(ko, ".text", &text_size);
-	load(ko, file_size, "test_static_key_base", "");
-	at = module_at("test_static_key_base", &size);
+	load(ko, file_size, "brd", "rd_nr=1 rd_size=1024");
+	at = module_at("brd", &size);
 	kernel_read(at, text, PAGE);
 	for (i = 0; i + SECRET_BYTES <= text_size && i < PAGE && n < nr;
 	     i += SECRET_ALIGN)

@@ -22,7 +22,8 @@
 
 unsigned long unmapped_vm_flags(void)
 {
-	return unmapped_put_page_enabled() ? VM_FLUSH_RESET_PERMS | VM_ALLOW_HUGE_VMAP : 0;
+	return unmapped_put_page_enabled() ? VM_FLUSH_RESET_PERMS | VM_ALLOW_HUGE_VMAP
+					   : 0;
 }
 
 bool pfn_unmapped(unsigned long pfn)
