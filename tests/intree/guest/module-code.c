@@ -5,6 +5,7 @@
  *	module-code splits modules|bpf	50 modules, or 500 programs, three times over
  *	module-code attack modules|bpf	is their code in the direct map?
  *	module-code wx modules|bpf	is anything writable and executable?
+ *	module-code hibernate modules	refused while they are there
  *
  * SERIES in the environment says whether the kernel has the patches: without
  * them the same must be seen to break what it is known to break.
@@ -372,6 +373,23 @@ static void wx(const char *what, void (*change)(bool in), bool large_ones)
 	ok(writable == 0, "%s: nor is anything afterwards", what);
 }
 
+/* --- hibernation ------------------------------------------------------------ */
+
+static void hibernate(const char *what, void (*change)(bool in))
+{
+	long pages = um_stat("pages_allocated");
+
+	change(true);
+	ok(file_write("/sys/power/state", "disk") == -EBUSY, "%s: no hibernation", what);
+	ok(log_has("hibernation refused"), "%s: the log says why", what);
+	change(false);
+	ok(um_stat_becomes("pages_allocated", pages, 20), "%s: all pages are free again",
+	   what);
+	change(true);
+	ok(um_stat("pages_allocated") > pages, "%s: have unmapped pages again", what);
+	change(false);
+}
+
 int main(int argc, char **argv)
 {
 	const char *with = getenv("SERIES");
@@ -387,7 +405,9 @@ int main(int argc, char **argv)
 		attack_code(what, modules ? of_module : of_program);
 	else if (!strcmp(argv[1], "wx"))
 		wx(what, modules ? copies : programs, !modules);
+	else if (!strcmp(argv[1], "hibernate"))
+		hibernate(what, modules ? copies : programs);
 	else
-		die("%s: splits, attack or wx", argv[1]);
+		die("%s: splits, attack, wx or hibernate", argv[1]);
 	return finish();
 }
