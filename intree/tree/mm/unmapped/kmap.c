@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * kmap() for who may find an unmapped page where ordinary ones are usual.
+ * kmap() for who may find an unmapped page where ordinary ones are usual, on a
+ * machine without highmem.
  *
  * What undoes a mapping goes by its address, not by the page: that may be
  * somebody else's by then, and of the other kind.
  */
 #include <linux/err.h>
 #include <linux/export.h>
-#include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/unmapped.h>
 #include <linux/unmapped_page.h>
@@ -27,7 +27,7 @@ void *unmapped_kmap(struct page *page)
 	void *view;
 
 	if (!is_unmapped(page))
-		return kmap(page);
+		return page_address(page);
 	view = unmapped_vmap(&page, 1, PAGE_KERNEL);
 	return IS_ERR(view) ? NULL : view;
 }
@@ -37,8 +37,6 @@ void unmapped_kunmap(struct page *page, void *addr)
 {
 	if (is_vmalloc_addr(addr))
 		unmapped_vunmap(addr);
-	else
-		kunmap(page);
 }
 EXPORT_SYMBOL_GPL(unmapped_kunmap);
 

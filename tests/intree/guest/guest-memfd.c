@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: MIT
+/*
+ * guest-memfd - GUEST_MEMFD_FLAG_UNMAPPED.
+ *
+ * A machine runs on a guest_memfd and writes a secret there, which comes masked in
+ * registers; the attacker looks for it in the direct map.  The control is the same
+ * without the flag.  Where a guest_memfd can be mapped all of the machine's memory
+ * is one; where not, the part that is private.
+ */
+#define _GNU_SOURCE
+#include "guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <linux/kvm.h>
+
+/* What the headers of this system may not have. */
+#define CAP_FLAGS	  244
+#define FLAG_MMAP	  (1ULL << 0)
+#define FLAG_SHARED	  (1ULL << 1)
+#define FLAG_UNMAPPED	  (1ULL << 28)
+#define FLAG_NO_ZERO	  (1ULL << 29)
+#define PROTECTED_VM	  1
+#define SLOT_IS_GMEM	  (1U << 2)
+#define CREATE_GMEM	  _IOWR(KVMIO, 0xd4, struct create)
+#define SET_REGION	  _IOW(KVMIO, 0x49, struct region)
+#define SET_ATTRIBUTES	  _IOW(KVMIO, 0xd2, struct attributes)
+#define ATTRIBUTE_PRIVATE (1ULL << 3)
+
+struct create {
+	uint64_t size, flags, reserved[6];
+};
+
+struct region {
+	uint32_t slot, flags;
+	uint64_t gpa, size, addr, offset;
+	uint32_t fd, pad1;
+	uint64_t pad2[14];
+};
+
+struct attributes {
+	uint64_t gpa, size, attributes, flags;
+};
+
+#define RAM	  (8 * MIB)
+#define CODE	  0x1000
+#define PML4	  0x2000
+#define PDPT	  0x3000
+#define PD	  0x4000
+#define DATA	  (2 * MIB) /* what is private begins here */
+#define SECRET_AT (RAM - PAGE)
+#define PAGES	  ((RAM - DATA) / PAGE - 1)
+#define FIRST	  0x1000001UL
+
+/* A word to each of rcx pages from rdi on; r8 to r11 unmasked by r12 to rsi. */
+static const uint8_t code[] = {
+	0x48, 0x89, 0x07,			  /* 1: mov [rdi],rax */
+	0x48, 0xff, 0xc0,			  /* inc rax */
+	0x48, 0x81, 0xc7, 0x00, 0x10, 0x00, 0x00, /* add rdi,0x1000 */
+	0x48, 0xff, 0xc9,			  /* dec rcx */
+	0x75, 0xee,				  /* jnz 1b */
+	0x4d, 0x31, 0xe0, 0x4c, 0x89, 0x06, 0x4d, 0x31, 0xc0, 0x4d,
+	0x31, 0xe1, 0x4c, 0x89, 0x4e, 0x08, 0x4d, 0x31, 0xc9, 0x4d,
+	0x31, 0xe2, 0x4c, 0x89, 0x56, 0x10, 0x4d, 0x31, 0xd2, 0x4d,
+	0x31, 0xe3, 0x4c, 0x89, 0x5e, 0x18, 0x4d, 0x31, 0xdb, 0xf4,
+};
+
+static int kvm;
+static bool mappable;
+
+struct vm {
+	int fd, cpu, gmem;
+	struct kvm_run *run;
+	size_t run_bytes;
+	uint8_t *ram;
+};
+
+static int gmem_create(int vm, uint64_t size, uint64_t flags)
+{
+	struct create c = { .size = size, .flags = flags };
+
+	return ioctl(vm, CREATE_GMEM, &c);
+}
+
+static int vm_create(void)
+{
+	int fd = ioctl(kvm, KVM_CREATE_VM, mappable ? 0 : PROTECTED_VM);
+
+	if (fd < 0)
+		die("virtual machine");
+	return fd;
+}
+
+static void *map(size_t bytes, int fd)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
+
+	if (p == MAP_FAILED)
+		die("memory");
+	return p;
+}
+
+static uint64_t how_to_map(void)
+{
+	return mappable ? FLAG_MMAP | FLAG_SHARED : 0;
+}
+
+static void vm_start(struct vm *vm, uint64_t flags)
+{
+	struct region region = { .flags = SLOT_IS_GMEM, .size = RAM };
+	struct attributes private = { .gpa = DATA,
+				      .size = RAM - DATA,
+				      .attributes = ATTRIBUTE_PRIVATE };
+	struct kvm_cpuid2 *cpuid =
+		calloc(1, sizeof(*cpuid) + 256 * sizeof(cpuid->entries[0]));
+
+	if (!cpuid)
+		die("cpuid");
+	vm->fd = vm_create();
+	vm->gmem = gmem_create(vm->fd, RAM, flags | how_to_map());
+	if (vm->gmem < 0)
+		die("guest_memfd");
+	vm->ram = map(RAM, mappable ? vm->gmem : -1);
+	region.addr = (uintptr_t)vm->ram;
+	region.fd = (uint32_t)vm->gmem;
+	vm->run_bytes = (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, 0xfffbd000) ||
+	    ioctl(vm->fd, SET_REGION, &region) ||
+	    (!mappable && ioctl(vm->fd, SET_ATTRIBUTES, &private)))
+		die("memory of the machine");
+	vm->cpu = ioctl(vm->fd, KVM_CREATE_VCPU, 0);
+	vm->run =
+		mmap(NULL, vm->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vm->cpu, 0);
+	if (vm->cpu < 0 || vm->run == MAP_FAILED)
+		die("virtual CPU");
+	cpuid->nent = 256;
+	if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid) ||
+	    ioctl(vm->cpu, KVM_SET_CPUID2, cpuid))
+		die("cpuid");
+	free(cpuid);
+}
+
+static void vm_end(struct vm *vm)
+{
+	munmap(vm->ram, RAM);
+	munmap(vm->run, vm->run_bytes);
+	close(vm->gmem);
+	close(vm->cpu);
+	close(vm->fd);
+}
+
+static void put64(uint8_t *at, uint64_t value)
+{
+	memcpy(at, &value, sizeof(value));
+}
+
+static bool runs(struct vm *vm, const struct secret *secret)
+{
+	struct kvm_segment cs = { .limit = ~0U,
+				  .selector = 8,
+				  .type = 11,
+				  .present = 1,
+				  .s = 1,
+				  .l = 1,
+				  .g = 1 };
+	struct kvm_segment ds = { .limit = ~0U,
+				  .selector = 16,
+				  .type = 3,
+				  .present = 1,
+				  .s = 1,
+				  .db = 1,
+				  .g = 1 };
+	struct kvm_regs regs = {
+		.rip = CODE,
+		.rflags = 2,
+		.rax = FIRST,
+		.rdi = DATA,
+		.rcx = PAGES,
+		.rsi = SECRET_AT,
+	};
+	struct kvm_sregs sregs;
+	unsigned int i;
+
+	put64(vm->ram + PML4, PDPT | 3);
+	put64(vm->ram + PDPT, PD | 3);
+	for (i = 0; i < RAM / BLOCK; i++)
+		put64(vm->ram + PD + i * 8, i * BLOCK | 0x83);
+	memcpy(vm->ram + CODE, code, sizeof(code));
+	memcpy(&regs.r8, secret->masked, sizeof(secret->masked));
+	memset(&regs.r12, SECRET_MASK, sizeof(regs.r12));
+	if (ioctl(vm->cpu, KVM_GET_SREGS, &sregs))
+		die("registers");
+	sregs.cs = cs;
+	sregs.ds = sregs.es = sregs.ss = sregs.fs = sregs.gs = ds;
+	sregs.cr3 = PML4;
+	sregs.cr4 |= 1 << 5;
+	sregs.cr0 |= 1U << 31 | 1;
+	sregs.efer |= 1 << 8 | 1 << 10;
+	if (ioctl(vm->cpu, KVM_SET_SREGS, &sregs) || ioctl(vm->cpu, KVM_SET_REGS, &regs))
+		die("registers");
+	return !ioctl(vm->cpu, KVM_RUN, 0) && vm->run->exit_reason == KVM_EXIT_HLT;
+}
+
+static bool pages_are_right(const struct vm *vm)
+{
+	uint64_t value;
+	size_t i;
+
+	for (i = 0; i < PAGES; i++) {
+		memcpy(&value, vm->ram + DATA + i * PAGE, sizeof(value));
+		if (value != FIRST + i)
+			return false;
+	}
+	return true;
+}
+
+static void machine(const char *what, uint64_t flags)
+{
+	long pages = (long)((mappable ? RAM : RAM - DATA) / PAGE);
+	struct secret secret;
+	struct vm vm;
+	long found;
+
+	secret_new(&secret);
+	vm_start(&vm, flags);
+	ok(runs(&vm, &secret), "%s: the guest runs and writes its secret", what);
+	if (mappable)
+		ok(pages_are_right(&vm) && secret_at(vm.ram + SECRET_AT, &secret),
+		   "%s: and it is there", what);
+	if (mappable)
+		touch(vm.ram, RAM);
+	if (flags)
+		ok(um_stat("pages_allocated") == pages, "%s: %ld pages are unmapped ones",
+		   what, um_stat("pages_allocated"));
+	if (attack(&secret, 1, &found) <= 0)
+		die("attack");
+	ok((found > 0) == !flags, "%s: the secret is %sfound in the direct map (%ld)",
+	   what, flags ? "not " : "", found);
+	if (flags) {
+		ok(!fallocate(vm.gmem, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, DATA,
+			      MIB) &&
+			   um_stat_becomes("pages_allocated", pages - (long)(MIB / PAGE),
+					   5),
+		   "%s: pages of a hole are free", what);
+		ok(!fallocate(vm.gmem, FALLOC_FL_KEEP_SIZE, DATA, MIB) &&
+			   um_stat("pages_allocated") == pages,
+		   "%s: and allocated again", what);
+		if (mappable)
+			ok(is_zero(vm.ram + DATA, MIB), "%s: they are zero", what);
+	}
+	vm_end(&vm);
+	/* CPUs' lists of pages on their way to an LRU list have references. */
+	file_write("/proc/sys/vm/compact_memory", "1");
+	ok(um_stat_becomes("pages_allocated", 0, 10), "%s: all is freed", what);
+}
+
+/* Who would read by the direct map what is mapped here must not get at it. */
+static void out_of_reach(void)
+{
+	struct iovec local, remote;
+	int vm = vm_create(), fd, ends[2];
+	uint8_t *p, copy[64];
+	uint32_t *word;
+
+	fd = gmem_create(vm, MIB, FLAG_UNMAPPED | how_to_map());
+	if (fd < 0 || pipe(ends))
+		die("guest_memfd");
+	p = map(MIB, fd);
+	touch(p, MIB);
+	local = (struct iovec){ copy, sizeof(copy) };
+	remote = (struct iovec){ p, sizeof(copy) };
+	ok_errno(process_vm_readv(getpid(), &local, 1, &remote, 1, 0), EFAULT,
+		 "process_vm_readv()");
+	ok_errno(vmsplice(ends[1], &remote, 1, 0), EFAULT, "vmsplice()");
+	word = (uint32_t *)p;
+	*word = 1;
+	ok_errno(syscall(SYS_futex, word, FUTEX_WAIT, 0, NULL, NULL, 0), EFAULT,
+		 "a shared futex");
+	ok(write(ends[1], p, 64) == 64 && read(ends[0], p + PAGE, 64) == 64,
+	   "write() and read() copy by the mapping");
+	munmap(p, MIB);
+	close(fd);
+	close(vm);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+/* What was not zeroed when it was freed reads as zero all the same. */
+static void not_zeroed(void)
+{
+	static const uint64_t next[] = { FLAG_NO_ZERO, FLAG_UNMAPPED };
+	int vm = vm_create(), fd, i;
+	uint8_t *p;
+
+	for (i = 0; i < 2; i++) {
+		fd = gmem_create(vm, RAM, FLAG_NO_ZERO | how_to_map());
+		p = map(RAM, fd);
+		ok(is_zero(p, RAM), "not zeroed when freed: it is zero at first");
+		memset(p, 0x5a, RAM);
+		munmap(p, RAM);
+		close(fd);
+		file_write("/proc/sys/vm/compact_memory", "1");
+		fd = gmem_create(vm, RAM, next[i] | how_to_map());
+		p = map(RAM, fd);
+		ok(is_zero(p, RAM), "and so is what comes after it");
+		munmap(p, RAM);
+		close(fd);
+	}
+	close(vm);
+}
+
+static int as_nobody(void *arg)
+{
+	int vm = *(int *)arg, fd;
+
+	if (setuid(65534))
+		return 100;
+	fd = gmem_create(vm, PAGE, FLAG_UNMAPPED);
+	if (fd < 0)
+		return 101;
+	return gmem_create(vm, PAGE, FLAG_NO_ZERO) < 0 ? errno : 0;
+}
+
+static void flags(void)
+{
+	int vm = vm_create(), fd, bit, wrong = 0;
+	long known = ioctl(vm, KVM_CHECK_EXTENSION, CAP_FLAGS);
+
+	ok((known & (long)(FLAG_UNMAPPED | FLAG_NO_ZERO)) ==
+		   (long)(FLAG_UNMAPPED | FLAG_NO_ZERO),
+	   "the capability has the flags (%#lx)", known);
+	for (bit = 0; bit < 64; bit++) {
+		fd = gmem_create(vm, PAGE, 1ULL << bit);
+		if (bit < 31 && known & 1L << bit)
+			wrong += fd < 0;
+		else
+			wrong += fd >= 0 || errno != EINVAL;
+		if (fd >= 0)
+			close(fd);
+	}
+	ok(!wrong, "of 64 flags just those are known, and EINVAL for others");
+	ok_errno(gmem_create(vm, PAGE + 1, FLAG_UNMAPPED), EINVAL, "half a page");
+	ok_errno(gmem_create(vm, 0, FLAG_UNMAPPED), EINVAL, "no page");
+	ok(in_child(as_nobody, &vm) == EPERM, "no zeroing without CAP_SYS_ADMIN: EPERM");
+	close(vm);
+}
+
+int main(void)
+{
+	struct direct_map before, after;
+	long known;
+
+	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (kvm < 0)
+		die("/dev/kvm");
+	known = ioctl(kvm, KVM_CHECK_EXTENSION, CAP_FLAGS);
+	mappable = known & (long)FLAG_MMAP;
+	note("flags %#lx: %s", known, mappable ? "mapped" : "private");
+	flags();
+	machine("control", 0);
+	if (um_shrink())
+		die("shrink");
+	direct_map_read(&before);
+	machine("unmapped", FLAG_UNMAPPED);
+	machine("unmapped, not zeroed", FLAG_NO_ZERO);
+	if (mappable) {
+		out_of_reach();
+		not_zeroed();
+	}
+	ok(um_stat_becomes("pages_allocated", 0, 10), "all of it is freed");
+	um_shrink();
+	direct_map_read(&after);
+	ok(direct_map_same(&before, &after), "the direct map is what it was");
+	direct_map_note("before", &before);
+	direct_map_note("after", &after);
+	return finish();
+}
