@@ -251,7 +251,7 @@ static void inner(const char *what, struct vm *vm, bool refused)
 	how = run(vm);
 	memcpy(&ended, vm->ram + STATE + 0x70, sizeof(ended));
 	if (refused) {
-		ok(how == KVM_EXIT_SHUTDOWN && *(uint16_t *)(vm->ram + ANSWER) == 0,
+		ok(how == KVM_EXIT_INTERNAL_ERROR && *(uint16_t *)(vm->ram + ANSWER) == 0,
 		   "%s: a guest of its own is refused (%d)", what, how);
 		return;
 	}
