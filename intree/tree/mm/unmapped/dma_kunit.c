@@ -67,7 +67,8 @@ static void absent(struct kunit *test)
 		nr = PAGE_ALIGN(sizes[i]) >> PAGE_SHIFT;
 		cookie = dma_alloc_attrs(dev, sizes[i], &at, GFP_KERNEL, NO_MAPPING);
 		KUNIT_ASSERT_NOT_NULL(test, cookie);
-		KUNIT_EXPECT_EQ(test, page_to_pfn(cookie), at >> PAGE_SHIFT);
+		KUNIT_EXPECT_EQ(test, page_to_pfn((struct page *)cookie),
+				at >> PAGE_SHIFT);
 		KUNIT_EXPECT_EQ(test, 0UL, pages_present(at, sizes[i]));
 		/* And no more than that. */
 		KUNIT_EXPECT_EQ(test, before + nr, host_pages_allocated());
