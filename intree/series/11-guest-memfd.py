@@ -216,7 +216,7 @@ def allocator_parts(tree):
     tree.insert_before(path, r"^#include <linux/mempolicy\.h>$",
                        "#include <linux/export.h>\n")
     tree.insert_after(path, r'^#include "host\.h"$',
-                      '#include "map_local.h"\n#include "nodes.h"\n')
+                      '#include "map_local.h"\n')
     tree.replace(path, r"^(void unmapped_put_page_enable\(void\)\n\{\n(?:.*\n)*?\}\n)",
                  "\\1EXPORT_SYMBOL_GPL(unmapped_put_page_enable);\n")
 
