@@ -147,13 +147,10 @@ static void cost(struct kunit *test)
 
 static struct kunit_case gfp_cases[] = {
 #ifdef CONFIG_UNMAPPED_GFP
-	KUNIT_CASE(by_flag),
-	KUNIT_CASE(by_last_reference),
-	KUNIT_CASE(as_folio),
-	KUNIT_CASE(atomic),
+	KUNIT_CASE(by_flag),   KUNIT_CASE(by_last_reference),
+	KUNIT_CASE(as_folio),  KUNIT_CASE(atomic),
 #endif
-	KUNIT_CASE_SLOW(cost),
-	{}
+	KUNIT_CASE_SLOW(cost), {}
 };
 
 static struct kunit_suite gfp_suite = {

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+"""mm/unmapped: keep page tables read-only in the direct map
+
+Who can write to one page table of a program can have any page of the
+machine.  The tables are in the direct map, writable at all times, while
+they are written to only now and then.
+
+Add a second allocator, of the same kind and by the same code, whose
+blocks are not absent from the direct map but read-only in it, 2 MiB by
+one entry, and take the tables of the lowest level (PTE tables) of
+programs from it.  Those are nearly all page tables there are.
+
+The writable window is the mapping that pte_offset_map() makes.  All
+that writes to these tables asks for one and ends it by pte_unmap(), as
+32-bit machines may have the tables in highmem; here it is a slot of the
+fixmap, of the task that asks.  So no helper that writes an entry has to
+change, a window serves many entries (a fork copies 512), and no CPU is
+ever without write protection as it would be with CR0.WP cleared.  Who
+only reads through the direct map, such as a dump of a fault, does that
+as before, and a writer that was overlooked faults.
+
+Tables of the upper levels, and of the kernel itself, are not taken from
+there.  The windows are in page tables that all CPUs share: they are
+short, not private.
+
+When the allocator has nothing, and until it is there, tables come from
+the page allocator and are writable, as ever.  unmapped.pagetables=0
+turns it off.
+"""
+
+import os
+
+from makefile import PATH
+from tree import HERE
+
+VERSIONS = ("7.2",)
+
+KCONFIG = """
+config UNMAPPED_PAGETABLES
+	bool "Page tables of programs are read-only in the direct map"
+	depends on UNMAPPED_ALLOC && NR_CPUS <= 256
+	select UNMAPPED_KMAP_LOCAL
+	help
+	  Keeps page tables of the lowest level in blocks of 2 MiB that the
+	  direct map has read-only, and maps one for writing only as long as
+	  it is worked on.  A stray or malicious write through the direct map
+	  faults.  It costs a mapping for each use of a page table.
+
+	  This is an experiment.  If unsure, say N.
+
+config UNMAPPED_PAGETABLES_KUNIT_TEST
+	bool "KUnit tests of read-only page tables" if !KUNIT_ALL_TESTS
+	depends on UNMAPPED_PAGETABLES && KUNIT=y
+	default KUNIT_ALL_TESTS
+	help
+	  Tests that page tables can't be written to through the direct map,
+	  and can be through a mapping.
+
+	  If unsure, say N.
+"""
+
+PGTABLE_H = """#elif defined(CONFIG_UNMAPPED_PAGETABLES)
+/* The table is read-only in the direct map: what is mapped is writable. */
+pte_t *__pte_map(pmd_t *pmd, unsigned long address);
+void kunmap_local_indexed(const void *vaddr);
+static inline void pte_unmap(pte_t *pte)
+{
+	kunmap_local_indexed(pte);
+	rcu_read_unlock();
+}
+"""
+
+MM_H = """#ifdef CONFIG_UNMAPPED_PAGETABLES
+/* Return: false if it is a page of the page allocator. */
+bool unmapped_pagetable_free(struct page *page);
+struct page *unmapped_pagetable_alloc(gfp_t gfp);
+#else
+static inline bool unmapped_pagetable_free(struct page *page)
+{
+	return false;
+}
+
+static inline struct page *unmapped_pagetable_alloc(gfp_t gfp)
+{
+	return NULL;
+}
+#endif
+
+"""
+
+PTE_ALLOC = """	struct page *page = unmapped_pagetable_alloc(GFP_PGTABLE_USER);
+
+	if (page) {
+		if (pagetable_pte_ctor(mm, page_ptdesc(page)))
+			return page;
+		unmapped_pagetable_free(page);
+		return NULL;
+	}
+"""
+
+OWNS = """/* Of one of the kernel's allocators; the table of blocks has the answer. */
+bool allocator_owns(const struct allocator *a, unsigned long pfn)
+{
+	const struct block *b = table_lookup(&a->table, pfn);
+"""
+
+
+def apply(tree):
+    path = "include/linux/pgtable.h"
+    tree.replace(path, r"(^\tkunmap_local\(\(pte\)\);\t\\\n\trcu_read_unlock\(\);\t\\\n"
+                       r"\} while \(0\)\n)#else\n", behind(r"\1", PGTABLE_H + "#else\n"))
+    path = "include/linux/mm.h"
+    tree.insert_before(path, r"^static inline void __pagetable_free\(struct ptdesc \*pt\)$", MM_H)
+    tree.insert_after(path, r"^\tstruct page \*page = ptdesc_page\(pt\);\n$",
+                      "\tif (unmapped_pagetable_free(page))\n\t\treturn;\n",
+                      within="__pagetable_free")
+    tree.insert_before("arch/x86/mm/pgtable.c",
+                       r"^\treturn __pte_alloc_one\(mm, GFP_PGTABLE_USER\);$", PTE_ALLOC + "\n",
+                       within="pte_alloc_one")
+
+    # One allocator's operations, but for two, are another's.
+    tree.replace("mm/unmapped/host.c", r"^static (const struct um_host_ops host_ops = \{)$", r"\1")
+    tree.insert_after("mm/unmapped/host.h", r"^extern struct allocator unmapped_allocator;$",
+                      "extern const struct um_host_ops host_ops;\n")
+    path = "mm/unmapped/page.c"
+    tree.replace(path, r"^bool __unmapped_owns\(const struct page \*page\)\n\{\n"
+                       r"\tunsigned long pfn = page_to_pfn\(page\);\n"
+                       r"\tconst struct block \*b = [^;]*;\n", OWNS)
+    tree.insert_before(path, r"^void __unmapped_take_back\(",
+                       "bool __unmapped_owns(const struct page *page)\n{\n"
+                       "\treturn allocator_owns(&unmapped_allocator, page_to_pfn(page));\n}\n\n")
+    tree.insert_before("mm/unmapped/page.h", r"^bool __unmapped_owns\(const struct page \*page\);$",
+                       "bool allocator_owns(const struct allocator *a, unsigned long pfn);\n")
+    tree.insert_before("mm/unmapped/page.h", r"^#ifdef CONFIG_UNMAPPED_ALLOC$",
+                       "struct allocator;\n\n")
+    for name in ("pagetables.c", "pagetables_kunit.c"):
+        with open(os.path.join(HERE, "tree/mm/unmapped", name)) as f:
+            tree.add("mm/unmapped/" + name, f.read())
+    tree.write(PATH, tree.read(PATH) +
+               "unmapped-$(CONFIG_UNMAPPED_PAGETABLES) += pagetables.o\n"
+               "unmapped-$(CONFIG_UNMAPPED_PAGETABLES_KUNIT_TEST) += pagetables_kunit.o\n")
+    tree.write("mm/unmapped/Kconfig", tree.read("mm/unmapped/Kconfig") + KCONFIG)
+
+
+def behind(group, text):
+    """For replace(): @text as it is, behind a group."""
+    return group + text.replace("\\", "\\\\")

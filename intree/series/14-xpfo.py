@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""mm/unmapped: memory of programs outside of the direct map
+
+XPFO wants the pages of programs to have one owner: while a program has
+a page, the kernel does not.  The patches of 2017 took out and put back
+each page when it changed hands, with a flush of all TLBs, and a kernel
+build took 26 times the system time.  Dave Hansen said then that only
+batching would help: lists of pages for the kernel and lists of pages
+for users, remapped together.
+
+The allocator is that: its blocks are out of the direct map as a whole,
+and stay so while pages come and go.  As an experiment, take order-0
+pages of anonymous memory and of tmpfs from there, where whoever asks
+has said by __GFP_HIGHMEM and __GFP_MOVABLE that they are for programs
+and are reached by kmap_local_page() only.  They are freed by their last
+reference.
+
+Large folios, swapped-in pages and page cache of other file systems are
+not taken from there.  Memory policies beyond the preferred node of the
+task are not asked.  When the allocator has none, pages come from the
+page allocator.  unmapped.xpfo=0 turns it off.
+"""
+
+import os
+
+from makefile import PATH
+from tree import HERE
+
+VERSIONS = ("7.2",)
+
+KCONFIG = """
+config UNMAPPED_XPFO
+	bool "Memory of programs is not in the direct map"
+	depends on UNMAPPED_ALLOC && NUMA && NR_CPUS <= 256
+	select UNMAPPED_KMAP_LOCAL
+	help
+	  Takes single pages of anonymous memory and of tmpfs from blocks that
+	  the direct map does not have.  The kernel maps one when it has to
+	  copy from it or to it.  A read that strays through the direct map
+	  faults, and code that does not use kmap_local_page() does so, too.
+
+	  This is an experiment.  If unsure, say N.
+"""
+
+PAGE_H = """
+#ifdef CONFIG_UNMAPPED_XPFO
+DECLARE_STATIC_KEY_FALSE(unmapped_xpfo_key);
+
+struct folio *__unmapped_user_folio(gfp_t gfp);
+
+/* A zeroed folio for a program, or NULL if it is not to be one of these. */
+static inline struct folio *unmapped_user_folio(gfp_t gfp, unsigned int order)
+{
+	if (!static_branch_unlikely(&unmapped_xpfo_key) || order)
+		return NULL;
+	return __unmapped_user_folio(gfp);
+}
+#endif
+"""
+NONE = """
+#ifndef CONFIG_UNMAPPED_XPFO
+static inline struct folio *unmapped_user_folio(gfp_t gfp, unsigned int order)
+{
+	return NULL;
+}
+#endif
+
+"""
+
+FIRST = """	folio = unmapped_user_folio(gfp, order);
+	if (folio)
+		return folio;
+
+"""
+
+
+def apply(tree):
+    path = "mm/unmapped/page.h"
+    tree.insert_after(path, r"^struct page \*unmapped_page_alloc\(gfp_t gfp\);$", PAGE_H)
+    tree.insert_before(path, r"^#endif /\* UNMAPPED_PAGE_H \*/$", NONE.lstrip("\n"))
+    tree.insert_before("mm/mempolicy.c", r"^\tpol = get_vma_policy\(vma, addr, order, &ilx\);$",
+                       FIRST, within="vma_alloc_folio_noprof")
+    tree.insert_before("mm/shmem.c", r"^\tmpol = shmem_get_pgoff_policy\(",
+                       FIRST, within="shmem_alloc_folio")
+    for path in ("mm/mempolicy.c", "mm/shmem.c"):
+        tree.insert_after(path, r'^#include "internal.h"$', '#include "unmapped/page.h"\n')
+    name = "mm/unmapped/xpfo.c"
+    with open(os.path.join(HERE, "tree", name)) as f:
+        tree.add(name, f.read())
+    tree.write(PATH, tree.read(PATH) + "unmapped-$(CONFIG_UNMAPPED_XPFO) += xpfo.o\n")
+    tree.write("mm/unmapped/Kconfig", tree.read("mm/unmapped/Kconfig") + KCONFIG)
