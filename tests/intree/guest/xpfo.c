@@ -2,7 +2,7 @@
 /*
  * xpfo - memory of programs that the direct map does not have.
  *
- *	xpfo			root looks for secrets; then all that copies them
+ *	xpfo			root looks for secrets; then all that uses them
  *	xpfo rows SUFFIX	ns for a fault, a read() and a write(), which with
  *				-icount are instructions
  */
@@ -10,11 +10,13 @@
 #include "guest.h"
 
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -185,6 +187,40 @@ static void copies(void)
 	munmap(to, BYTES);
 }
 
+/*
+ * Rings in the program's own memory (IORING_SETUP_NO_MMAP): the kernel keeps a
+ * mapping of them, other than those that kmap_local_page() makes.
+ */
+static void rings(void)
+{
+	const unsigned int no_mmap = 1U << 14; /* and user_addr, in newer headers */
+	struct io_uring_params p = { .flags = no_mmap };
+	uint8_t *ring = map_anon(PAGE);
+	struct io_uring_sqe *sqes = (void *)map_anon(PAGE);
+	const struct io_uring_cqe *cqe;
+	long fd;
+
+	touch(ring, PAGE);
+	touch(sqes, PAGE);
+	p.sq_off.resv2 = (uintptr_t)sqes;
+	p.cq_off.resv2 = (uintptr_t)ring;
+	fd = syscall(SYS_io_uring_setup, 4, &p);
+	if (!ok(fd >= 0, "io_uring with rings in this program's memory"))
+		return;
+	memset(sqes, 0, sizeof(*sqes));
+	sqes->opcode = IORING_OP_NOP;
+	sqes->user_data = 77;
+	*(uint32_t *)(void *)(ring + p.sq_off.array) = 0;
+	__atomic_store_n((uint32_t *)(void *)(ring + p.sq_off.tail), 1, __ATOMIC_RELEASE);
+	ok(syscall(SYS_io_uring_enter, fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) == 1,
+	   "a request is taken from there");
+	cqe = (const void *)(ring + p.cq_off.cqes);
+	ok(cqe->user_data == 77, "and answered there");
+	close((int)fd);
+	munmap(ring, PAGE);
+	munmap(sqes, PAGE);
+}
+
 static int deep(void *arg)
 {
 	uint8_t *p = map_anon(BYTES);
@@ -261,6 +297,7 @@ int main(int argc, char **argv)
 	} else if (argc == 1) {
 		secrets();
 		copies();
+		rings();
 		programs();
 	} else {
 		die("unknown argument %s", argv[1]);
