@@ -33,7 +33,7 @@ void *kmap_local_lowmem(const struct page *page);
 #define kunmap_local_lowmem(addr)	kunmap_local_indexed(addr)
 #else
 #define kmap_local_lowmem(page)		page_address(page)
-#define kunmap_local_lowmem(addr)	do { } while (0)
+#define kunmap_local_lowmem(addr)	((void)(addr))
 #endif
 
 """

@@ -54,7 +54,8 @@ config UNMAPPED_PAGETABLES_KUNIT_TEST
 	default KUNIT_ALL_TESTS
 	help
 	  Tests that page tables can't be written to through the direct map,
-	  and can be through a mapping.
+	  and can be through the mapping that pte_offset_map() makes.  They
+	  run once at boot and say in the log what they found.
 
 	  If unsure, say N.
 """
@@ -112,7 +113,7 @@ def apply(tree):
     path = "include/linux/mm.h"
     tree.insert_before(path, r"^static inline void __pagetable_free\(struct ptdesc \*pt\)$", MM_H)
     tree.insert_after(path, r"^\tstruct page \*page = ptdesc_page\(pt\);\n$",
-                      "\tif (unmapped_pagetable_free(page))\n\t\treturn;\n",
+                      "\n\tif (unmapped_pagetable_free(page))\n\t\treturn;\n",
                       within="__pagetable_free")
     tree.insert_before("arch/x86/mm/pgtable.c",
                        r"^\treturn __pte_alloc_one\(mm, GFP_PGTABLE_USER\);$", PTE_ALLOC + "\n",

@@ -19,7 +19,7 @@
 #define STATS	 "/sys/kernel/debug/unmapped_pagetables"
 #define TABLES	 256 /* a page in each */
 #define CHILDREN 8
-#define ROUNDS	 20
+#define ROUNDS	 8
 
 static uint8_t *map_anon(size_t bytes)
 {

@@ -243,7 +243,7 @@ static void programs(void)
 	long before = um_stat("pages_allocated");
 	int round, failed = 0, depth = 4;
 
-	for (round = 0; round < 10; round++)
+	for (round = 0; round < 3; round++)
 		failed += in_child(deep, &depth) != 0;
 	ok(!failed, "programs fork, run and copy programs (%d failed)", failed);
 	/* What is on its way to an LRU list is the lists'. */
