@@ -194,6 +194,8 @@ static void rows(const char *suffix)
 
 int main(int argc, char **argv)
 {
+	/* A table for each 2 MiB, and none of these mapped by one entry. */
+	file_write("/sys/kernel/mm/transparent_hugepage/enabled", "never");
 	if (argc == 3 && !strcmp(argv[1], "rows"))
 		rows(argv[2]);
 	else if (argc == 1)

@@ -292,6 +292,8 @@ static void rows(const char *suffix)
 
 int main(int argc, char **argv)
 {
+	/* Single pages are what is taken. */
+	file_write("/sys/kernel/mm/transparent_hugepage/enabled", "never");
 	if (argc == 3 && !strcmp(argv[1], "rows")) {
 		rows(argv[2]);
 	} else if (argc == 1) {
