@@ -59,8 +59,7 @@ EXPORT_SYMBOL(kmap_local_lowmem);
 #endif
 """
 
-PAGE_H = """
-#ifdef CONFIG_UNMAPPED_KMAP_LOCAL
+PAGE_H = """#ifdef CONFIG_UNMAPPED_KMAP_LOCAL
 DECLARE_STATIC_KEY_FALSE(unmapped_kmap_key);
 
 /* Whether kmap_local_page() has to map the page. */
@@ -69,6 +68,7 @@ static __always_inline bool unmapped_needs_kmap(const struct page *page)
 	return static_branch_unlikely(&unmapped_kmap_key) && __unmapped_owns(page);
 }
 #endif
+
 """
 
 PAGE_C = """
@@ -110,8 +110,8 @@ def apply(tree):
     path = "mm/highmem.c"
     tree.insert_before(path, r"^/\*\n \* With DEBUG_KMAP_LOCAL the stack depth is doubled", HOOKS)
     tree.insert_after(path, r"^EXPORT_SYMBOL\(__kmap_local_page_prot\);$", FUNCTION)
-    tree.insert_after("mm/unmapped/page.h",
-                      r"^struct page \*unmapped_page_alloc\(gfp_t gfp\);$", PAGE_H)
+    tree.insert_before("mm/unmapped/page.h",
+                       r"^#else\n\nstatic inline void unmapped_put_page_enable\(", PAGE_H)
     tree.insert_after("mm/unmapped/page.c",
                       r"^DEFINE_STATIC_KEY_FALSE\(unmapped_put_page_key\);$", PAGE_C)
     tree.write("mm/unmapped/Kconfig", tree.read("mm/unmapped/Kconfig") + KCONFIG)

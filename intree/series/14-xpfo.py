@@ -42,8 +42,7 @@ config UNMAPPED_XPFO
 	  This is an experiment.  If unsure, say N.
 """
 
-PAGE_H = """
-#ifdef CONFIG_UNMAPPED_XPFO
+PAGE_H = """#ifdef CONFIG_UNMAPPED_XPFO
 DECLARE_STATIC_KEY_FALSE(unmapped_xpfo_key);
 
 struct folio *__unmapped_user_folio(gfp_t gfp);
@@ -56,12 +55,25 @@ static inline struct folio *unmapped_user_folio(gfp_t gfp, unsigned int order)
 	return __unmapped_user_folio(gfp);
 }
 #endif
+
 """
 NONE = """
 #ifndef CONFIG_UNMAPPED_XPFO
 static inline struct folio *unmapped_user_folio(gfp_t gfp, unsigned int order)
 {
 	return NULL;
+}
+#endif
+
+"""
+
+UNMAPPED_H = """#ifdef CONFIG_UNMAPPED_XPFO
+/* Whether page_address() of a program's page is of no use. */
+bool unmapped_is_absent(const struct page *page);
+#else
+static inline bool unmapped_is_absent(const struct page *page)
+{
+	return false;
 }
 #endif
 
@@ -76,7 +88,7 @@ FIRST = """	folio = unmapped_user_folio(gfp, order);
 
 def apply(tree):
     path = "mm/unmapped/page.h"
-    tree.insert_after(path, r"^struct page \*unmapped_page_alloc\(gfp_t gfp\);$", PAGE_H)
+    tree.insert_before(path, r"^#else\n\nstatic inline void unmapped_put_page_enable\(", PAGE_H)
     tree.insert_before(path, r"^#endif /\* UNMAPPED_PAGE_H \*/$", NONE.lstrip("\n"))
     tree.insert_before("mm/mempolicy.c", r"^\tpol = get_vma_policy\(vma, addr, order, &ilx\);$",
                        FIRST, within="vma_alloc_folio_noprof")
@@ -84,6 +96,13 @@ def apply(tree):
                        FIRST, within="shmem_alloc_folio")
     for path in ("mm/mempolicy.c", "mm/shmem.c"):
         tree.insert_after(path, r'^#include "internal.h"$', '#include "unmapped/page.h"\n')
+    # Rings in a program's memory: it has a way for pages that have no address.
+    path = "io_uring/memmap.c"
+    tree.replace(path, r"^\t\tif \(ifd.nr_folios == 1 && !PageHighMem\(mr->pages\[0\]\)\) \{$",
+                 "\t\tif (ifd.nr_folios == 1 && !PageHighMem(mr->pages[0]) &&\n"
+                 "\t\t    !unmapped_is_absent(mr->pages[0])) {")
+    tree.insert_after(path, r"^#include <linux/io_uring_types.h>$", "#include <linux/unmapped.h>\n")
+    tree.insert_before("include/linux/unmapped.h", r"^#endif /\* _LINUX_UNMAPPED_H \*/$", UNMAPPED_H)
     name = "mm/unmapped/xpfo.c"
     with open(os.path.join(HERE, "tree", name)) as f:
         tree.add(name, f.read())

@@ -78,12 +78,12 @@ ALLOC = """#ifdef CONFIG_UNMAPPED_GFP
 	}
 #endif
 """
-DECLARATION = """
-#ifdef CONFIG_UNMAPPED_GFP
+DECLARATION = """#ifdef CONFIG_UNMAPPED_GFP
 /* For the page allocator: pages without references, not charged to anybody. */
 struct page *unmapped_alloc_frozen(gfp_t gfp, unsigned int order, int nid,
 				   nodemask_t *nodes);
 #endif
+
 """
 FUNCTION = """
 #ifdef CONFIG_UNMAPPED_GFP
@@ -131,11 +131,12 @@ def apply(tree):
     path = "mm/page_alloc.c"
     tree.insert_after(path, r"^\tgfp = current_gfp_context\(gfp\);$", ALLOC,
                       within="__alloc_frozen_pages_noprof")
-    tree.insert_after("mm/unmapped/page.h", r"^struct page \*unmapped_page_alloc\(gfp_t gfp\);$",
-                      DECLARATION)
+    tree.insert_before("mm/unmapped/page.h",
+                       r"^#else\n\nstatic inline void unmapped_put_page_enable\(", DECLARATION)
     path = "mm/unmapped/page.c"
     tree.write(path, tree.read(path) + FUNCTION)
-    tree.insert_after(path, r'^#include "host.h"$', '#include "../internal.h"\n')
+    if not tree.has(path, r'^#include "../internal.h"$'):
+        tree.insert_before(path, r'^#include "host.h"$', '#include "../internal.h"\n')
     name = "mm/unmapped/gfp_kunit.c"
     with open(os.path.join(HERE, "tree", name)) as f:
         tree.add(name, f.read())

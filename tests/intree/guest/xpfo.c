@@ -138,7 +138,6 @@ static void copies(void)
 	uint8_t *from = map_anon(BYTES), *to = map_anon(BYTES), *q;
 	struct iovec local = { to, bytes }, remote = { from, bytes };
 	int fd = open_tmpfs("/tmp/a", 0), other = open_tmpfs("/tmp/b", 0), pipes[2];
-	size_t done;
 	ssize_t n;
 	off_t at = 0;
 
@@ -152,11 +151,9 @@ static void copies(void)
 		   !memcmp(from, to, bytes),
 	   "process_vm_readv()");
 	memset(to, 0, bytes);
-	for (done = 0; done < bytes; done += (size_t)n) {
+	do {
 		n = sendfile(other, fd, &at, bytes);
-		if (n <= 0)
-			break;
-	}
+	} while (n > 0);
 	fill(from, bytes, 1);
 	ok(pread(other, to, bytes, 5) == (ssize_t)bytes && !memcmp(from, to, bytes),
 	   "sendfile() from tmpfs to tmpfs");

@@ -7,6 +7,7 @@
  * moved to a page of any kind.
  */
 #include <linux/gfp.h>
+#include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/unmapped.h>
@@ -23,8 +24,14 @@ struct folio *__unmapped_user_folio(gfp_t gfp)
 
 	if ((gfp & FOR_PROGRAMS) != FOR_PROGRAMS || gfp & __GFP_THISNODE)
 		return NULL;
-	page = unmapped_page_alloc(gfp & ~__GFP_ACCOUNT);
+	gfp = (gfp & ~__GFP_ACCOUNT) | __GFP_ZERO | __GFP_NOWARN;
+	page = unmapped_pages_alloc_node(mempolicy_slab_node(), gfp, 0);
 	return page ? page_folio(page) : NULL;
+}
+
+bool unmapped_is_absent(const struct page *page)
+{
+	return unmapped_needs_kmap(page);
 }
 
 static bool xpfo = true;
