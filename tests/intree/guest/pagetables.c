@@ -78,9 +78,25 @@ static int busy(void *arg)
 	return wrong + count_wrong(p) ? 103 : 0;
 }
 
+/* Tables of programs that have ended are freed after a grace period. */
+static long settled(void)
+{
+	long now, before = -1;
+	int tries;
+
+	for (tries = 0; tries < 20; tries++) {
+		now = file_value(STATS, "pages_allocated");
+		if (now == before)
+			break;
+		before = now;
+		usleep(500000);
+	}
+	return before;
+}
+
 static void stress(void)
 {
-	long start = file_value(STATS, "pages_allocated"), held;
+	long start = settled(), held;
 	struct direct_map before, after;
 	int round, i, status, failed = 0;
 	uint8_t *p;
@@ -109,9 +125,7 @@ static void stress(void)
 	   failed);
 	ok(count_wrong(p) == 0, "this one's are as they were");
 	munmap(p, TABLES * BLOCK);
-	for (i = 0; i < 50 && file_value(STATS, "pages_allocated") > start + 8; i++)
-		usleep(100000); /* tables are freed after a grace period */
-	held = file_value(STATS, "pages_allocated") - start;
+	held = settled() - start;
 	ok(held <= 8, "they went back (%ld are still out)", held);
 	ok(file_value(STATS, "quarantined") == 0, "nothing in quarantine");
 	direct_map_read(&after);
