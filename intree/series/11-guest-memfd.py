@@ -255,7 +255,7 @@ def newest(tree, path):
                        within="kvm_gmem_mmap")
     gup = "mm/gup.c"
     tree.insert_after(gup, r'^#include "swap\.h"$', '#include "unmapped/page.h"\n')
-    tree.insert_before(gup, r"^\t/\* secretmem folios are always order-0 folios\. \*/$",
+    tree.insert_before(gup, r"^\tif \(IS_ENABLED\(CONFIG_SECRETMEM\)\)$",
                        "\t/* The mapping says no, by VM_IO, but is not here to be asked. */\n"
                        "\tif (unmapped_owns(&folio->page))\n\t\treturn false;\n\n",
                        within="gup_fast_folio_allowed")

@@ -51,7 +51,7 @@ struct page *unmapped_alloc_exact(int nid, gfp_t gfp, size_t size)
 
 bool unmapped_free_exact(struct page *page, size_t size)
 {
-	if (!is_started() || !__unmapped_owns(page))
+	if (!is_started() || !__unmapped_owns_pfn(page_to_pfn(page)))
 		return false;
 	free_range(page, 0, PAGE_ALIGN(size) >> PAGE_SHIFT);
 	return true;

@@ -19,7 +19,7 @@
 
 static bool is_unmapped(const struct page *page)
 {
-	return unmapped_allocator.caches && __unmapped_owns(page);
+	return unmapped_allocator.caches && __unmapped_owns_pfn(page_to_pfn(page));
 }
 
 void *unmapped_kmap(struct page *page)

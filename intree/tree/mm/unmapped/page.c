@@ -27,9 +27,9 @@ void unmapped_put_page_enable(void)
 	static_branch_enable(&unmapped_put_page_key);
 }
 
-bool __unmapped_owns_pfn(unsigned long pfn)
+bool allocator_owns(const struct allocator *a, unsigned long pfn)
 {
-	const struct block *b = table_lookup(&unmapped_allocator.table, pfn);
+	const struct block *b = table_lookup(&a->table, pfn);
 	unsigned int i = pfn % BLOCK_PAGES;
 	unsigned int flags;
 
@@ -42,6 +42,11 @@ bool __unmapped_owns_pfn(unsigned long pfn)
 	return !(flags & BLOCK_FALLBACK) ||
 	       READ_ONCE(block_masks(b)->owned[i / BITS_PER_LONG]) &
 		       BIT(i % BITS_PER_LONG);
+}
+
+bool __unmapped_owns_pfn(unsigned long pfn)
+{
+	return allocator_owns(&unmapped_allocator, pfn);
 }
 
 void __unmapped_take_back(struct page *page, unsigned int order)

@@ -14,12 +14,15 @@
 #include <linux/mm.h>
 #include <linux/mm_types.h>
 
+struct allocator;
 struct vm_fault;
 
 #ifdef CONFIG_UNMAPPED_ALLOC
 
 DECLARE_STATIC_KEY_FALSE(unmapped_put_page_key);
 
+/* Of one of the kernel's allocators: whether it has the page, in use or free. */
+bool allocator_owns(const struct allocator *a, unsigned long pfn);
 bool __unmapped_owns_pfn(unsigned long pfn);
 void __unmapped_take_back(struct page *page, unsigned int order);
 

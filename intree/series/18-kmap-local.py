@@ -65,7 +65,7 @@ DECLARE_STATIC_KEY_FALSE(unmapped_kmap_key);
 /* Whether kmap_local_page() has to map the page. */
 static __always_inline bool unmapped_needs_kmap(const struct page *page)
 {
-	return static_branch_unlikely(&unmapped_kmap_key) && __unmapped_owns(page);
+	return static_branch_unlikely(&unmapped_kmap_key) && __unmapped_owns_pfn(page_to_pfn(page));
 }
 #endif
 

@@ -99,12 +99,6 @@ PTE_ALLOC = """	struct page *page = unmapped_pagetable_alloc(GFP_PGTABLE_USER);
 	}
 """
 
-OWNS = """/* Of one of the kernel's allocators; the table of blocks has the answer. */
-bool allocator_owns(const struct allocator *a, unsigned long pfn)
-{
-	const struct block *b = table_lookup(&a->table, pfn);
-"""
-
 
 def apply(tree):
     path = "include/linux/pgtable.h"
@@ -123,17 +117,6 @@ def apply(tree):
     tree.replace("mm/unmapped/host.c", r"^static (const struct um_host_ops host_ops = \{)$", r"\1")
     tree.insert_after("mm/unmapped/host.h", r"^extern struct allocator unmapped_allocator;$",
                       "extern const struct um_host_ops host_ops;\n")
-    path = "mm/unmapped/page.c"
-    tree.replace(path, r"^bool __unmapped_owns\(const struct page \*page\)\n\{\n"
-                       r"\tunsigned long pfn = page_to_pfn\(page\);\n"
-                       r"\tconst struct block \*b = [^;]*;\n", OWNS)
-    tree.insert_before(path, r"^void __unmapped_take_back\(",
-                       "bool __unmapped_owns(const struct page *page)\n{\n"
-                       "\treturn allocator_owns(&unmapped_allocator, page_to_pfn(page));\n}\n\n")
-    tree.insert_before("mm/unmapped/page.h", r"^bool __unmapped_owns\(const struct page \*page\);$",
-                       "bool allocator_owns(const struct allocator *a, unsigned long pfn);\n")
-    tree.insert_before("mm/unmapped/page.h", r"^#ifdef CONFIG_UNMAPPED_ALLOC$",
-                       "struct allocator;\n\n")
     for name in ("pagetables.c", "pagetables_kunit.c"):
         with open(os.path.join(HERE, "tree/mm/unmapped", name)) as f:
             tree.add("mm/unmapped/" + name, f.read())
