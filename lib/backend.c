@@ -173,7 +173,8 @@ static int locked_map(void *at, size_t bytes)
 
 	if (err)
 		return err;
-	if (!mlock2(at, bytes, MLOCK_ONFAULT))
+	/* Valgrind does not know mlock2(2), of which glibc makes EINVAL. */
+	if (!mlock2(at, bytes, MLOCK_ONFAULT) || (errno == EINVAL && !mlock(at, bytes)))
 		return 0;
 	if (errno == ENOMEM || errno == EPERM || errno == EAGAIN)
 		return failed_limit(bytes);
