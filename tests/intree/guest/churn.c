@@ -183,7 +183,7 @@ static void tables(void)
 	dump_read(&used);
 	note("in use: %u lines differ", dump_differs(&used, &start, "in use"));
 	munmap(p, 4 * BLOCK);
-	churn_all(60);
+	churn_all(20);
 	give_back();
 	dump_read(&end);
 	ok(dump_same(&start, &end), "the dump of the direct map is what it was");
