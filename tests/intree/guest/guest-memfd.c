@@ -234,12 +234,12 @@ static void machine(const char *what, uint64_t flags)
 
 	secret_new(&secret);
 	vm_start(&vm, flags);
+	if (mappable)
+		touch(vm.ram, RAM);
 	ok(runs(&vm, &secret), "%s: the guest runs and writes its secret", what);
 	if (mappable)
 		ok(pages_are_right(&vm) && secret_at(vm.ram + SECRET_AT, &secret),
 		   "%s: and it is there", what);
-	if (mappable)
-		touch(vm.ram, RAM);
 	if (flags)
 		ok(um_stat("pages_allocated") == pages, "%s: %ld pages are unmapped ones",
 		   what, um_stat("pages_allocated"));

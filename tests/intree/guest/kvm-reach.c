@@ -200,7 +200,7 @@ static bool clock_is_kept(const struct vm *vm)
 	struct clock c;
 
 	memcpy(&c, vm->ram + CLOCK, sizeof(c));
-	return c.version && !(c.version & 1) && c.tsc && c.mul;
+	return c.version && !(c.version & 1) && c.ns && c.mul;
 }
 
 static int map_over(uint8_t *ram, bool unmapped, uint32_t flags)
