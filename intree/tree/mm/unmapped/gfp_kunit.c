@@ -13,7 +13,7 @@
 #include "host.h"
 #include "page.h"
 
-#define ROUNDS 10000
+#define ROUNDS 1000
 
 #ifdef CONFIG_UNMAPPED_GFP
 
