@@ -62,11 +62,28 @@ static int all_there(const uint8_t *p, const struct secret *s)
 	return there;
 }
 
+/* Pages of programs that have ended are on their way back for a moment. */
+static long settled(void)
+{
+	long now, before = -1;
+	int tries;
+
+	file_write("/proc/sys/vm/compact_memory", "1"); /* drains the LRU lists */
+	for (tries = 0; tries < 20; tries++) {
+		now = um_stat("pages_allocated");
+		if (now == before)
+			break;
+		before = now;
+		usleep(500000);
+	}
+	return before;
+}
+
 /* What a pipe holds is in pages of the kernel's: the control. */
 static void secrets(void)
 {
 	struct secret s[NR];
-	long found[NR], bytes, before = um_stat("pages_allocated"), held;
+	long found[NR], bytes, before = settled(), held;
 	uint8_t *p[NR];
 	int k, fd, pipes[2], go[2];
 	char c;
@@ -229,23 +246,21 @@ static int deep(void *arg)
 	execl("/bin/busybox", "busybox", "sh", "-c",
 	      "a=; for i in 1 2 3 4 5 6 7 8; do a=$a$(busybox uname -a); done; "
 	      "echo \"$a\" >/tmp/sh.$$; busybox grep -q Linux /tmp/sh.$$ && "
-	      "busybox cp /bin/busybox /tmp/bb.$$ && /tmp/bb.$$ true && "
-	      "busybox cmp /bin/busybox /tmp/bb.$$; r=$?; busybox rm /tmp/*.$$; exit $r",
+	      "busybox cp /bin/busybox /tmp/busybox.$$ && /tmp/busybox.$$ true && "
+	      "busybox cmp /bin/busybox /tmp/busybox.$$; r=$?; busybox rm /tmp/*.$$; exit $r",
 	      NULL);
 	return 2;
 }
 
 static void programs(void)
 {
-	long before = um_stat("pages_allocated");
+	long before = settled();
 	int round, failed = 0, depth = 4;
 
 	for (round = 0; round < 3; round++)
 		failed += in_child(deep, &depth) != 0;
 	ok(!failed, "programs fork, run and copy programs (%d failed)", failed);
-	/* What is on its way to an LRU list is the lists'. */
-	file_write("/proc/sys/vm/compact_memory", "1");
-	before = um_stat("pages_allocated") - before;
+	before = settled() - before;
 	ok(before < 512, "their pages went back (%ld are still out)", before);
 	ok(um_stat("quarantined") == 0, "nothing in quarantine");
 	ok(!log_has("WARNING") && !log_has("BUG:"), "no warning");
