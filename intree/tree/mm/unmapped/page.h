@@ -81,8 +81,8 @@ static inline bool unmapped_take_back(struct page *page, unsigned int order)
 	return false;
 }
 
-static inline struct folio *unmapped_fault_folio(const struct vm_fault *vmf,
-						 gfp_t gfp, unsigned int order)
+static inline struct folio *unmapped_fault_folio(const struct vm_fault *vmf, gfp_t gfp,
+						 unsigned int order)
 {
 	return NULL;
 }
