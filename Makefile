@@ -30,8 +30,8 @@ help:
 	@echo '               (KDIR=, DESTDIR=, PREFIX=$(PREFIX))'
 	@echo 'make install-cli  unmapped(1), its man page, completion and units'
 	@echo 'make deb       Debian packages, in build/deb'
-	@echo 'make check-deb  those installed, upgraded and purged in a Debian VM, which'
-	@echo '               takes half an hour; not in make check'
+	@echo 'make check-deb  those installed, upgraded and purged in a Debian VM, which is'
+	@echo '               slow, as DKMS compiles in there without KVM; not in make check'
 	@echo 'make clean     remove build/'
 	@echo
 	@echo 'Suites of make check, each alone as make check-NAME:'
