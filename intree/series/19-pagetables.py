@@ -99,6 +99,17 @@ PTE_ALLOC = """	struct page *page = unmapped_pagetable_alloc(GFP_PGTABLE_USER);
 	}
 """
 
+DRAIN = """
+#ifdef CONFIG_UNMAPPED_PAGETABLES
+/* The drain of one CPU is that of both allocators. */
+void unmapped_pagetables_drain_cpu(void);
+#else
+static inline void unmapped_pagetables_drain_cpu(void)
+{
+}
+#endif
+"""
+
 
 def apply(tree):
     path = "include/linux/pgtable.h"
@@ -117,6 +128,11 @@ def apply(tree):
     tree.replace("mm/unmapped/host.c", r"^static (const struct um_host_ops host_ops = \{)$", r"\1")
     tree.insert_after("mm/unmapped/host.h", r"^extern struct allocator unmapped_allocator;$",
                       "extern const struct um_host_ops host_ops;\n")
+    tree.insert_after("mm/unmapped/host.c",
+                      r"^\tallocator_drain_cpu\(&unmapped_allocator\);$",
+                      "\tunmapped_pagetables_drain_cpu();\n")
+    tree.insert_after("mm/unmapped/page.h", r"^void unmapped_put_page_enable\(void\);$", DRAIN)
+    tree.insert_after("mm/unmapped/host.c", r'^#include "host\.h"$', '#include "page.h"\n')
     for name in ("pagetables.c", "pagetables_kunit.c"):
         with open(os.path.join(HERE, "tree/mm/unmapped", name)) as f:
             tree.add("mm/unmapped/" + name, f.read())

@@ -167,6 +167,12 @@ static unsigned long scan(struct shrinker *s, struct shrink_control *sc)
 	return done ? done : SHRINK_STOP;
 }
 
+void unmapped_pagetables_drain_cpu(void)
+{
+	if (static_key_enabled(&enabled))
+		allocator_drain_cpu(&tables);
+}
+
 static int cpu_dead(unsigned int cpu)
 {
 	allocator_drain_dead_cpu(&tables, cpu);
