@@ -26,14 +26,12 @@ compiled in user space as well, where a simulated machine checks every
 invariant after every step, with each call that can fail failing in
 turn.
 
-Nothing calls it yet.
+Its parts need each other, so the option that has it compiled comes with
+the last of them.
 """
 
 from makefile import add_objects
 from project import copy
-from tree import HERE
-
-import os
 
 OBJECTS = ("block", "table", "cache", "refill", "run", "policy", "shrink",
            "allocator", "report")
@@ -42,15 +40,11 @@ HEADERS = ("allocator.h", "block.h", "cache.h", "magazine.h", "platform.h",
 
 
 def apply(tree):
-    with open(os.path.join(HERE, "tree/mm/unmapped/Kconfig")) as f:
-        tree.add("mm/unmapped/Kconfig", f.read())
     copy(tree, *["core/%s" % n for n in HEADERS])
     copy(tree, *["core/%s.c" % n for n in OBJECTS])
     copy(tree, "kernel/trace.h", "kernel/trace.c")
     add_objects(tree, *["core/%s.o" % n for n in OBJECTS])
     add_objects(tree, "trace.o")
-    tree.insert_before("mm/Kconfig", r'^source "mm/damon/Kconfig"$',
-                       'source "mm/unmapped/Kconfig"\n\n')
     tree.insert_before("mm/Makefile", r"^obj-\$\(CONFIG_DAMON\) \+= damon/$",
                        "obj-$(CONFIG_UNMAPPED_ALLOC) += unmapped/\n")
     tree.insert_before(

@@ -14,7 +14,7 @@ The contract is in <uapi/linux/unmapped.h>.
 from makefile import add_objects
 from project import copy
 
-OBJECTS = ("object", "device", "holders", "kvm", "pm")
+OBJECTS = ("object", "device", "holders", "heal", "kvm", "pm")
 
 
 def apply(tree):

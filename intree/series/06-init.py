@@ -11,18 +11,24 @@ who holds how much.
 
 Hibernation is refused while unmapped memory is in use, as it is for
 memfd_secret(2): the image would hold it.
+
+Add the option: all that the allocator is made of is there.
 """
 
 import os
 
 from makefile import add_objects
 from project import copy
-from tree import ROOT
+from tree import HERE, ROOT
 
 OBJECTS = ("shrinker", "sysfs", "debugfs", "main")
 
 
 def apply(tree):
+    with open(os.path.join(HERE, "tree/mm/unmapped/Kconfig")) as f:
+        tree.add("mm/unmapped/Kconfig", f.read())
+    tree.insert_before("mm/Kconfig", r'^source "mm/damon/Kconfig"$',
+                       'source "mm/unmapped/Kconfig"\n\n')
     for name in OBJECTS[:-1]:
         copy(tree, "kernel/%s.h" % name, "kernel/%s.c" % name)
     copy(tree, "kernel/main.c")
