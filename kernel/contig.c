@@ -23,6 +23,7 @@
 #include "compat.h"
 #include "contig.h"
 #include "direct_map.h"
+#include "host.h"
 #include "platform.h"
 
 /* How often what looked free may turn out not to be. */
@@ -78,6 +79,14 @@ static bool is_movable(unsigned long pfn)
 	return true;
 }
 
+/* Free pages of a block of ours look like pages that can be had, and can't. */
+static bool is_ours(unsigned long pfn)
+{
+	const struct block *b = table_lookup(&unmapped_allocator.table, pfn);
+
+	return b && READ_ONCE(b->flags) & BLOCK_LIVE;
+}
+
 /* Whether a range is memory of one zone that serves the kernel, and free or so. */
 static bool is_candidate(int nid, unsigned long pfn, unsigned long nr, bool move)
 {
@@ -87,7 +96,7 @@ static bool is_candidate(int nid, unsigned long pfn, unsigned long nr, bool move
 
 	for (i = pfn; i < pfn + nr; i += BLOCK_PAGES) {
 		page = pfn_to_online_page(i);
-		if (!page || page_to_nid(page) != nid)
+		if (!page || page_to_nid(page) != nid || is_ours(i))
 			return false;
 		if (!zone)
 			zone = page_zone(page);
@@ -124,7 +133,8 @@ struct page *contig_alloc(int nid, unsigned int order, gfp_t gfp, unsigned long 
 	unsigned int pass;
 	bool unbroken;
 
-	for (pass = 0; pass < 4; pass++) {
+	/* Who wants one block has asked for a free one already. */
+	for (pass = order == BLOCK_ORDER ? 2 : 0; pass < 4; pass++) {
 		/* From the top: what is low may be needed by devices. */
 		end = ALIGN_DOWN(node_end_pfn(nid), nr);
 		for (pfn = end; pfn >= node_start_pfn(nid) + nr;) {

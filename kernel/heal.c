@@ -26,7 +26,7 @@
 #include "object.h"
 #include "pm.h"
 
-/* No more pages are moved in one go after so much time. */
+/* No more blocks are asked for in one go after so much time. */
 #define BUDGET (50 * NSEC_PER_MSEC)
 
 static struct cache *cache_of(const struct spare *s)
@@ -74,7 +74,11 @@ bool spare_wants(const struct spare *s, struct page *page)
 
 unsigned int spare_left(struct spare *s)
 {
-	if (ktime_get_ns() > s->until || (s->used == BLOCK_PAGES && !ask(s)))
+	/*
+	 * A block that was had is used up, however long it takes: what is left of it
+	 * would go back, and with a limit there may be no room for another.
+	 */
+	if (s->used == BLOCK_PAGES && (ktime_get_ns() > s->until || !ask(s)))
 		return 0;
 	return BLOCK_PAGES - s->used;
 }

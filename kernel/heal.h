@@ -8,7 +8,7 @@
 /**
  * struct spare - a whole block for pages that are to move
  * @nid:	its node, and theirs
- * @until:	time in ns after which nothing is moved
+ * @until:	time in ns after which no block is asked for
  * @block:	the first page
  * @used:	how many of its pages have been used
  */

@@ -34,7 +34,7 @@ struct allocator unmapped_allocator;
 #define CONTIG_BUDGET (2 * NSEC_PER_SEC)
 
 /* The same for a block, and after which time to look again when there was none. */
-#define MAKE_BUDGET (20 * NSEC_PER_MSEC)
+#define MAKE_BUDGET (50 * NSEC_PER_MSEC)
 #define MAKE_AGAIN  HZ
 
 /* What the cache leaves to others of what is available, in pages. */

@@ -37,6 +37,8 @@ STOCK_MODULES = ["kernel/drivers/block/brd.ko",
 # CMPXCHG16B of QEMU 7.2's TCG now and then leaves flags that the guest dies of;
 # kernels since 6.12 use it in kmalloc(), unless the CPU has none.
 CPU = "max,-cx16"
+# What guest programs share.
+SHARED = ("guest.c", "fragment.c")
 # On a busy host the timer can be too late for the kernel's check of it.
 APPEND = ("console=ttyS0 loglevel=5 panic=-1 oops=panic no_timer_check "
           "secretmem.enable=1")
@@ -79,7 +81,8 @@ def build_guest():
     """Compile the guest programs that are older than their sources."""
     out = os.path.join(BUILD, "guest")
     os.makedirs(out, exist_ok=True)
-    common = [os.path.join(GUEST, n) for n in ("guest.c", "guest.h")]
+    shared = [os.path.join(GUEST, n) for n in SHARED]
+    common = shared + [p[:-2] + ".h" for p in shared]
     common.append(os.path.join(ROOT, "include/uapi/linux/unmapped.h"))
     common.append(os.path.abspath(__file__))
     programs = {}
@@ -89,7 +92,7 @@ def build_guest():
         if subprocess.run(["make", "-s", "-C", ROOT, "lib"]).returncode:
             raise Error("make lib failed")
         for name in sorted(os.listdir(GUEST)):
-            if not name.endswith(".c") or name == "guest.c":
+            if not name.endswith(".c") or name in SHARED:
                 continue
             src = os.path.join(GUEST, name)
             exe = os.path.join(out, name[:-2])
@@ -105,7 +108,7 @@ def build_guest():
                     os.stat(exe).st_mtime_ns > _newest(needs)):
                 continue
             cmd = ([os.environ.get("CC", "gcc")] + CFLAGS +
-                   ["-o", exe, src, common[0]] + extra + ["-lpthread"])
+                   ["-o", exe, src] + shared + extra + ["-lpthread"])
             jobs.append((name, subprocess.Popen(cmd)))
         failed = [name for name, p in jobs if p.wait()]
         if failed:

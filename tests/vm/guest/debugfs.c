@@ -24,6 +24,9 @@ static const char *const keys[] = {
 	"splits_1g",
 	"heals_2m",
 	"heals_1g",
+	"heal_asked",
+	"heal_got",
+	"heal_moved",
 	"blocks_taken",
 	"blocks_released",
 	"pieces_taken",
@@ -36,7 +39,7 @@ static const char *const keys[] = {
 	"pages_allocated",
 };
 
-#define NR_COUNTERS 12
+#define NR_COUNTERS 15
 
 struct stats {
 	long value[ARRAY_SIZE(keys)];

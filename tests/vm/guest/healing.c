@@ -5,6 +5,7 @@
  * are mapped and written to all the time.
  */
 #define _GNU_SOURCE
+#include "fragment.h"
 #include "guest.h"
 
 #include <fcntl.h>
@@ -19,107 +20,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <linux/io_uring.h>
-
-#define BYTES	   (12 * MIB)
-#define PAGES	   (BYTES / PAGE)
-#define OBJECTS	   3 /* that share it */
-#define PFN_MASK   ((1ULL << 55) - 1)
-#define MAX_BLOCKS 1024 /* more than the machine has, and than can be pinned */
-#define SYSFS	   "/sys/kernel/mm/unmapped/"
-#define HEAL_MS	   SYSFS "heal_ms"
-#define SLOT	   128 /* where a page has its counters */
-
-/* Free pages of order 9 and more, but for the DMA zone, which is held back. */
-static long whole_blocks(void)
-{
-	long sum = 0, count;
-	int order, used, at;
-	char line[512];
-	FILE *f = fopen("/proc/buddyinfo", "re");
-
-	if (!f)
-		die("/proc/buddyinfo");
-	while (fgets(line, sizeof(line), f)) {
-		if (strstr(line, "DMA ") || sscanf(line, "Node %*d, zone %*s%n", &at) < 0)
-			continue;
-		for (order = 0; sscanf(line + at, "%ld%n", &count, &used) == 1;
-		     order++, at += used)
-			if (order >= 9)
-				sum += count << (order - 9);
-	}
-	fclose(f);
-	return sum;
-}
-
-/* Take all memory but a little, as 4 KiB pages. */
-static uint8_t *take_all(size_t *taken)
-{
-	size_t all = meminfo("MemTotal") * 1024;
-	uint8_t *p = mmap(NULL, all, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (p == MAP_FAILED || madvise(p, all, MADV_NOHUGEPAGE))
-		die("mmap");
-	if (file_write("/proc/sys/vm/min_free_kbytes", "8192"))
-		die("min_free_kbytes");
-	for (*taken = 0; *taken < all && whole_blocks() && memory_free(-1) > 48 * 1024;
-	     *taken += MIB / 2)
-		touch(p + *taken, MIB / 2);
-	return p;
-}
-
-/* One page of each block pinned, the others free.  Return: what holds the pins. */
-static int pin_one_of_each(uint8_t *p, size_t taken, int *nr)
-{
-	static struct iovec pin[MAX_BLOCKS];
-	static uint8_t seen[1 << 20];
-	struct io_uring_params params = { 0 };
-	size_t i, pages = taken / PAGE;
-	uint64_t *map = malloc(pages * sizeof(*map));
-	int ring, fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint8_t *from = p, *to;
-
-	if (!map || fd < 0 ||
-	    pread(fd, map, pages * sizeof(*map), (uintptr_t)p / PAGE * sizeof(*map)) !=
-		    (ssize_t)(pages * sizeof(*map)))
-		die("pagemap");
-	close(fd);
-	for (i = 0, *nr = 0; i < pages && *nr < MAX_BLOCKS; i++) {
-		uint64_t block = (map[i] & PFN_MASK) / 512;
-
-		if (!block || block >= sizeof(seen) || seen[block])
-			continue;
-		seen[block] = 1;
-		pin[*nr].iov_base = p + i * PAGE;
-		pin[(*nr)++].iov_len = PAGE;
-	}
-	free(map);
-	ring = (int)syscall(SYS_io_uring_setup, 4, &params);
-	if (ring < 0 ||
-	    syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, pin, *nr))
-		die("pinning %d pages", *nr);
-	for (i = 0; i <= (size_t)*nr; i++) {
-		to = i < (size_t)*nr ? pin[i].iov_base : p + taken;
-		if (to > from && madvise(from, to - from, MADV_DONTNEED))
-			die("madvise");
-		from = to + PAGE;
-	}
-	return ring;
-}
-
-/* Blocks that became whole meanwhile are kept as huge pages. */
-static void take_whole_blocks(void)
-{
-	int tries, quiet = 0;
-
-	for (tries = 0; tries < 60 && quiet < 10; tries++) {
-		usleep(200000);
-		quiet = whole_blocks() ? 0 : quiet + 1;
-		if (file_write("/proc/sys/vm/nr_hugepages", "100000"))
-			die("nr_hugepages");
-	}
-}
+#define BYTES	(12 * MIB)
+#define PAGES	(BYTES / PAGE)
+#define OBJECTS 3 /* that share it */
+#define SYSFS	"/sys/kernel/mm/unmapped/"
+#define HEAL_MS SYSFS "heal_ms"
+#define SLOT	128 /* where a page has its counters */
 
 /* --- writing all the while ------------------------------------------------- */
 
@@ -222,17 +128,16 @@ int main(void)
 	struct secret secret;
 	pthread_t thread;
 	int fd[OBJECTS], ring, nr;
-	size_t i, taken;
+	size_t i;
 	long owned, refused;
 	pid_t pid;
-	uint8_t *p, *all;
+	uint8_t *p;
 
 	if (um_shrink() || file_write(HEAL_MS, "0"))
 		die("set up");
 	direct_map_read(&start);
 	direct_map_note("start", &start);
-	all = take_all(&taken);
-	ring = pin_one_of_each(all, taken, &nr);
+	ring = fragment(false, &nr);
 	note("one page of %d blocks pinned", nr);
 	take_whole_blocks();
 	ok(whole_blocks() <= 2, "control: no whole block is free (%ld)", whole_blocks());

@@ -176,6 +176,7 @@ int main(void)
 	unsigned int major, minor;
 	FILE *f = fopen("/sys/class/misc/snapshot/dev", "re");
 
+	unlink(SNAPSHOT);
 	if (!f || fscanf(f, "%u:%u", &major, &minor) != 2 ||
 	    mknod(SNAPSHOT, S_IFCHR | 0600, makedev(major, minor)))
 		die("/dev/snapshot");
