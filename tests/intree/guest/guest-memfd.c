@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include "guest.h"
+#include "machine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +22,6 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-#include <linux/kvm.h>
 
 /* What the headers of this system may not have. */
 #define CAP_FLAGS	  244
@@ -53,10 +52,6 @@ struct attributes {
 };
 
 #define RAM	  (8 * MIB)
-#define CODE	  0x1000
-#define PML4	  0x2000
-#define PDPT	  0x3000
-#define PD	  0x4000
 #define DATA	  (2 * MIB) /* what is private begins here */
 #define SECRET_AT (RAM - PAGE)
 #define PAGES	  ((RAM - DATA) / PAGE - 1)
@@ -75,14 +70,11 @@ static const uint8_t code[] = {
 	0x31, 0xe3, 0x4c, 0x89, 0x5e, 0x18, 0x4d, 0x31, 0xdb, 0xf4,
 };
 
-static int kvm;
 static bool mappable;
 
 struct vm {
-	int fd, cpu, gmem;
-	struct kvm_run *run;
-	size_t run_bytes;
-	uint8_t *ram;
+	struct machine m;
+	int gmem;
 };
 
 static int gmem_create(int vm, uint64_t size, uint64_t flags)
@@ -92,13 +84,18 @@ static int gmem_create(int vm, uint64_t size, uint64_t flags)
 	return ioctl(vm, CREATE_GMEM, &c);
 }
 
+static void create(struct machine *m)
+{
+	machine_create(m, mappable ? 0 : PROTECTED_VM);
+}
+
+/* A machine without a CPU. */
 static int vm_create(void)
 {
-	int fd = ioctl(kvm, KVM_CREATE_VM, mappable ? 0 : PROTECTED_VM);
+	struct machine m;
 
-	if (fd < 0)
-		die("virtual machine");
-	return fd;
+	create(&m);
+	return m.fd;
 }
 
 static void *map(size_t bytes, int fd)
@@ -122,65 +119,30 @@ static void vm_start(struct vm *vm, uint64_t flags)
 	struct attributes private = { .gpa = DATA,
 				      .size = RAM - DATA,
 				      .attributes = ATTRIBUTE_PRIVATE };
-	struct kvm_cpuid2 *cpuid =
-		calloc(1, sizeof(*cpuid) + 256 * sizeof(cpuid->entries[0]));
+	struct machine *m = &vm->m;
 
-	if (!cpuid)
-		die("cpuid");
-	vm->fd = vm_create();
-	vm->gmem = gmem_create(vm->fd, RAM, flags | how_to_map());
+	create(m);
+	vm->gmem = gmem_create(m->fd, RAM, flags | how_to_map());
 	if (vm->gmem < 0)
 		die("guest_memfd");
-	vm->ram = map(RAM, mappable ? vm->gmem : -1);
-	region.addr = (uintptr_t)vm->ram;
+	m->ram = map(RAM, mappable ? vm->gmem : -1);
+	region.addr = (uintptr_t)m->ram;
 	region.fd = (uint32_t)vm->gmem;
-	vm->run_bytes = (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, 0xfffbd000) ||
-	    ioctl(vm->fd, SET_REGION, &region) ||
-	    (!mappable && ioctl(vm->fd, SET_ATTRIBUTES, &private)))
+	if (ioctl(m->fd, SET_REGION, &region) ||
+	    (!mappable && ioctl(m->fd, SET_ATTRIBUTES, &private)))
 		die("memory of the machine");
-	vm->cpu = ioctl(vm->fd, KVM_CREATE_VCPU, 0);
-	vm->run =
-		mmap(NULL, vm->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vm->cpu, 0);
-	if (vm->cpu < 0 || vm->run == MAP_FAILED)
-		die("virtual CPU");
-	cpuid->nent = 256;
-	if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid) ||
-	    ioctl(vm->cpu, KVM_SET_CPUID2, cpuid))
-		die("cpuid");
-	free(cpuid);
+	machine_cpu(m);
 }
 
 static void vm_end(struct vm *vm)
 {
-	munmap(vm->ram, RAM);
-	munmap(vm->run, vm->run_bytes);
+	munmap(vm->m.ram, RAM);
 	close(vm->gmem);
-	close(vm->cpu);
-	close(vm->fd);
-}
-
-static void put64(uint8_t *at, uint64_t value)
-{
-	memcpy(at, &value, sizeof(value));
+	machine_end(&vm->m);
 }
 
 static bool runs(struct vm *vm, const struct secret *secret)
 {
-	struct kvm_segment cs = { .limit = ~0U,
-				  .selector = 8,
-				  .type = 11,
-				  .present = 1,
-				  .s = 1,
-				  .l = 1,
-				  .g = 1 };
-	struct kvm_segment ds = { .limit = ~0U,
-				  .selector = 16,
-				  .type = 3,
-				  .present = 1,
-				  .s = 1,
-				  .db = 1,
-				  .g = 1 };
 	struct kvm_regs regs = {
 		.rip = CODE,
 		.rflags = 2,
@@ -189,27 +151,12 @@ static bool runs(struct vm *vm, const struct secret *secret)
 		.rcx = PAGES,
 		.rsi = SECRET_AT,
 	};
-	struct kvm_sregs sregs;
-	unsigned int i;
 
-	put64(vm->ram + PML4, PDPT | 3);
-	put64(vm->ram + PDPT, PD | 3);
-	for (i = 0; i < RAM / BLOCK; i++)
-		put64(vm->ram + PD + i * 8, i * BLOCK | 0x83);
-	memcpy(vm->ram + CODE, code, sizeof(code));
+	memcpy(vm->m.ram + CODE, code, sizeof(code));
 	memcpy(&regs.r8, secret->masked, sizeof(secret->masked));
 	memset(&regs.r12, SECRET_MASK, sizeof(regs.r12));
-	if (ioctl(vm->cpu, KVM_GET_SREGS, &sregs))
-		die("registers");
-	sregs.cs = cs;
-	sregs.ds = sregs.es = sregs.ss = sregs.fs = sregs.gs = ds;
-	sregs.cr3 = PML4;
-	sregs.cr4 |= 1 << 5;
-	sregs.cr0 |= 1U << 31 | 1;
-	sregs.efer |= 1 << 8 | 1 << 10;
-	if (ioctl(vm->cpu, KVM_SET_SREGS, &sregs) || ioctl(vm->cpu, KVM_SET_REGS, &regs))
-		die("registers");
-	return !ioctl(vm->cpu, KVM_RUN, 0) && vm->run->exit_reason == KVM_EXIT_HLT;
+	machine_long_mode(&vm->m, RAM, &regs, 0);
+	return machine_run(&vm->m) == KVM_EXIT_HLT;
 }
 
 static bool pages_are_right(const struct vm *vm)
@@ -218,7 +165,7 @@ static bool pages_are_right(const struct vm *vm)
 	size_t i;
 
 	for (i = 0; i < PAGES; i++) {
-		memcpy(&value, vm->ram + DATA + i * PAGE, sizeof(value));
+		memcpy(&value, vm->m.ram + DATA + i * PAGE, sizeof(value));
 		if (value != FIRST + i)
 			return false;
 	}
@@ -235,10 +182,10 @@ static void machine(const char *what, uint64_t flags)
 	secret_new(&secret);
 	vm_start(&vm, flags);
 	if (mappable)
-		touch(vm.ram, RAM);
+		touch(vm.m.ram, RAM);
 	ok(runs(&vm, &secret), "%s: the guest runs and writes its secret", what);
 	if (mappable)
-		ok(pages_are_right(&vm) && secret_at(vm.ram + SECRET_AT, &secret),
+		ok(pages_are_right(&vm) && secret_at(vm.m.ram + SECRET_AT, &secret),
 		   "%s: and it is there", what);
 	if (flags)
 		ok(um_stat("pages_allocated") == pages, "%s: %ld pages are unmapped ones",
@@ -257,7 +204,7 @@ static void machine(const char *what, uint64_t flags)
 			   um_stat("pages_allocated") == pages,
 		   "%s: and allocated again", what);
 		if (mappable)
-			ok(is_zero(vm.ram + DATA, MIB), "%s: they are zero", what);
+			ok(is_zero(vm.m.ram + DATA, MIB), "%s: they are zero", what);
 	}
 	vm_end(&vm);
 	/* CPUs' lists of pages on their way to an LRU list have references. */
@@ -362,10 +309,7 @@ int main(void)
 	struct direct_map before, after;
 	long known;
 
-	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	if (kvm < 0)
-		die("/dev/kvm");
-	known = ioctl(kvm, KVM_CHECK_EXTENSION, CAP_FLAGS);
+	known = ioctl(machine_kvm(), KVM_CHECK_EXTENSION, CAP_FLAGS);
 	mappable = known & (long)FLAG_MMAP;
 	note("flags %#lx: %s", known, mappable ? "mapped" : "private");
 	flags();

@@ -13,6 +13,7 @@
  */
 #define _GNU_SOURCE
 #include "guest.h"
+#include "machine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,13 +24,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <linux/kvm.h>
-
 #define RAM    (4 * MIB)
-#define CODE   0x1000
-#define PML4   0x2000
-#define PDPT   0x3000
-#define PD     0x4000
 #define CLOCK  0x5000
 #define STATE  0x6000 /* of the guest's guest */
 #define SAVE   0x7000 /* of the guest itself meanwhile */
@@ -40,6 +35,7 @@
 #define MSR_SYSTEM_TIME 0x4b564d01
 #define MSR_HSAVE	0xc0010117
 #define EXIT_VMMCALL	0x81
+#define EFER_SVME	(1 << 12)
 
 /* vmrun; mov word [0x8008],0x1111; hlt */
 static const uint8_t outer_code[] = {
@@ -61,53 +57,15 @@ struct clock {
 	uint8_t flags, pad2[2];
 };
 
-static int kvm;
-
-struct vm {
-	int fd, cpu;
-	struct kvm_run *run;
-	size_t run_bytes;
-	uint8_t *ram;
-};
-
-static void vm_start(struct vm *vm, uint8_t *ram)
+static void vm_start(struct machine *vm, uint8_t *ram)
 {
-	struct kvm_userspace_memory_region region = {
-		.memory_size = RAM,
-		.userspace_addr = (uintptr_t)ram,
-	};
-	struct kvm_cpuid2 *cpuid =
-		calloc(1, sizeof(*cpuid) + 256 * sizeof(cpuid->entries[0]));
-
-	if (!cpuid)
-		die("cpuid");
-	vm->ram = ram;
-	vm->fd = ioctl(kvm, KVM_CREATE_VM, 0);
-	vm->run_bytes = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	if (vm->fd < 0 || ioctl(vm->fd, KVM_SET_TSS_ADDR, 0xfffbd000) ||
-	    ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region))
-		die("virtual machine");
-	vm->cpu = ioctl(vm->fd, KVM_CREATE_VCPU, 0);
-	vm->run =
-		mmap(NULL, vm->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vm->cpu, 0);
-	if (vm->cpu < 0 || vm->run == MAP_FAILED)
-		die("virtual CPU");
-	cpuid->nent = 256;
-	if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid) ||
-	    ioctl(vm->cpu, KVM_SET_CPUID2, cpuid))
-		die("cpuid");
-	free(cpuid);
-}
-
-static void vm_end(struct vm *vm)
-{
-	munmap(vm->run, vm->run_bytes);
-	close(vm->cpu);
-	close(vm->fd);
+	machine_create(vm, 0);
+	machine_memory(vm, ram, RAM);
+	machine_cpu(vm);
 }
 
 /* Return: how many were set: 0 or 1. */
-static int set_msr(struct vm *vm, uint32_t index, uint64_t value)
+static int set_msr(struct machine *vm, uint32_t index, uint64_t value)
 {
 	struct {
 		struct kvm_msrs head;
@@ -115,11 +73,6 @@ static int set_msr(struct vm *vm, uint32_t index, uint64_t value)
 	} msrs = { .head = { .nmsrs = 1 }, .entry = { .index = index, .data = value } };
 
 	return ioctl(vm->cpu, KVM_SET_MSRS, &msrs);
-}
-
-static void put64(uint8_t *at, uint64_t value)
-{
-	memcpy(at, &value, sizeof(value));
 }
 
 static void put_segment(uint8_t *at, uint16_t selector, uint16_t attributes)
@@ -150,52 +103,18 @@ static void inner_state(uint8_t *s, const struct kvm_sregs *sregs)
 }
 
 /* Long mode, with memory where it is. */
-static void prepare(struct vm *vm, const uint8_t *code, size_t bytes)
+static void prepare(struct machine *vm, const uint8_t *code, size_t bytes)
 {
-	struct kvm_segment cs = { .limit = ~0U,
-				  .selector = 8,
-				  .type = 11,
-				  .present = 1,
-				  .s = 1,
-				  .l = 1,
-				  .g = 1 };
-	struct kvm_segment ds = { .limit = ~0U,
-				  .selector = 16,
-				  .type = 3,
-				  .present = 1,
-				  .s = 1,
-				  .db = 1,
-				  .g = 1 };
 	struct kvm_regs regs = { .rip = CODE, .rflags = 2, .rax = STATE, .rsp = STACK };
 	struct kvm_sregs sregs;
-	unsigned int i;
 
-	put64(vm->ram + PML4, PDPT | 3);
-	put64(vm->ram + PDPT, PD | 3);
-	for (i = 0; i < RAM / BLOCK; i++)
-		put64(vm->ram + PD + i * 8, i * BLOCK | 0x83);
 	memcpy(vm->ram + CODE, code, bytes);
 	memcpy(vm->ram + INNER, inner_code, sizeof(inner_code));
-	if (ioctl(vm->cpu, KVM_GET_SREGS, &sregs))
-		die("registers");
-	sregs.cs = cs;
-	sregs.ds = sregs.es = sregs.ss = sregs.fs = sregs.gs = ds;
-	sregs.cr3 = PML4;
-	sregs.cr4 |= 1 << 5;
-	sregs.cr0 |= 1U << 31 | 1;
-	sregs.efer |= 1 << 8 | 1 << 10 | 1 << 12;
-	if (ioctl(vm->cpu, KVM_SET_SREGS, &sregs) || ioctl(vm->cpu, KVM_SET_REGS, &regs))
-		die("registers");
+	sregs = machine_long_mode(vm, RAM, &regs, EFER_SVME);
 	inner_state(vm->ram + STATE, &sregs);
 }
 
-/* Return: the exit reason, or -errno. */
-static int run(struct vm *vm)
-{
-	return ioctl(vm->cpu, KVM_RUN, 0) ? -errno : (int)vm->run->exit_reason;
-}
-
-static bool clock_is_kept(const struct vm *vm)
+static bool clock_is_kept(const struct machine *vm)
 {
 	struct clock c;
 
@@ -215,7 +134,7 @@ static int map_over(uint8_t *ram, bool unmapped, uint32_t flags)
 	return fd;
 }
 
-static void clocks(const char *what, struct vm *vm, uint32_t flags)
+static void clocks(const char *what, struct machine *vm, uint32_t flags)
 {
 	static const bool kinds[] = { false, true, true, false, true };
 	struct kvm_clock_data now = { .clock = 1000000000 };
@@ -223,8 +142,8 @@ static void clocks(const char *what, struct vm *vm, uint32_t flags)
 	int fd = -1;
 
 	prepare(vm, halt, sizeof(halt));
-	ok(set_msr(vm, MSR_SYSTEM_TIME, CLOCK | 1) == 1 && run(vm) == KVM_EXIT_HLT &&
-		   clock_is_kept(vm),
+	ok(set_msr(vm, MSR_SYSTEM_TIME, CLOCK | 1) == 1 &&
+		   machine_run(vm) == KVM_EXIT_HLT && clock_is_kept(vm),
 	   "%s: the guest has a clock", what);
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
 		if (fd >= 0)
@@ -232,15 +151,15 @@ static void clocks(const char *what, struct vm *vm, uint32_t flags)
 		fd = map_over(vm->ram, kinds[i], flags);
 		prepare(vm, halt, sizeof(halt));
 		/* The same cache of KVM's, which has to look where the page is. */
-		ok(!ioctl(vm->fd, KVM_SET_CLOCK, &now) && run(vm) == KVM_EXIT_HLT &&
-			   clock_is_kept(vm),
+		ok(!ioctl(vm->fd, KVM_SET_CLOCK, &now) &&
+			   machine_run(vm) == KVM_EXIT_HLT && clock_is_kept(vm),
 		   "%s: and in %s memory in its place", what,
 		   kinds[i] ? "new unmapped" : "ordinary");
 	}
 	close(fd);
 }
 
-static void inner(const char *what, struct vm *vm, bool refused)
+static void inner(const char *what, struct machine *vm, bool refused)
 {
 	uint64_t ended;
 	int how, round;
@@ -248,7 +167,7 @@ static void inner(const char *what, struct vm *vm, bool refused)
 	prepare(vm, outer_code, sizeof(outer_code));
 	if (set_msr(vm, MSR_HSAVE, SAVE) != 1)
 		die("%s: no nested guests in this KVM", what);
-	how = run(vm);
+	how = machine_run(vm);
 	memcpy(&ended, vm->ram + STATE + 0x70, sizeof(ended));
 	if (refused) {
 		ok(how == KVM_EXIT_INTERNAL_ERROR && *(uint16_t *)(vm->ram + ANSWER) == 0,
@@ -262,7 +181,7 @@ static void inner(const char *what, struct vm *vm, bool refused)
 	   (unsigned long)ended);
 	for (round = 0; round < 20; round++) {
 		prepare(vm, outer_code, sizeof(outer_code));
-		if (run(vm) != KVM_EXIT_HLT)
+		if (machine_run(vm) != KVM_EXIT_HLT)
 			break;
 	}
 	ok(round == 20, "%s: and again, %d times", what, round);
@@ -273,17 +192,17 @@ static void machine(const char *what, bool unmapped, uint32_t flags, bool refuse
 	uint8_t *area =
 		mmap(NULL, RAM + BLOCK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint8_t *ram = (uint8_t *)(((uintptr_t)area + BLOCK - 1) & ~(BLOCK - 1));
-	struct vm vm;
+	struct machine vm;
 	int fd;
 
 	fd = map_over(ram, unmapped, flags);
 	vm_start(&vm, ram);
 	inner(what, &vm, refused);
-	vm_end(&vm);
+	machine_end(&vm);
 	memset(ram, 0, RAM);
 	vm_start(&vm, ram);
 	clocks(what, &vm, flags);
-	vm_end(&vm);
+	machine_end(&vm);
 	munmap(area, RAM + BLOCK);
 	close(fd);
 }
@@ -292,9 +211,6 @@ int main(int argc, char **argv)
 {
 	bool refused = argc > 1 && !strcmp(argv[1], "refused");
 
-	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	if (kvm < 0)
-		die("/dev/kvm");
 	machine("ordinary", false, UNMAPPED_CREATE_NOHUGE, false);
 	machine("4 KiB", true, UNMAPPED_CREATE_NOHUGE, refused);
 	machine("2 MiB", true, 0, refused);

@@ -17,7 +17,9 @@
 #include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -242,6 +244,18 @@ void direct_map_note(const char *when, const struct direct_map *map)
 {
 	note("%s: DirectMap 4k %ld, 2M %ld, 1G %ld kB; splits 2M %ld, 1G %ld", when,
 	     map->kb4, map->kb2m, map->kb1g, map->splits2m, map->splits1g);
+}
+
+void snapshot_device(const char *path)
+{
+	unsigned int major, minor;
+	FILE *f = fopen("/sys/class/misc/snapshot/dev", "re");
+
+	unlink(path);
+	if (!f || fscanf(f, "%u:%u", &major, &minor) != 2 ||
+	    mknod(path, S_IFCHR | 0600, makedev(major, minor)))
+		die("/dev/snapshot");
+	fclose(f);
 }
 
 int um_open(void)

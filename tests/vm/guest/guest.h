@@ -73,6 +73,9 @@ void direct_map_read(struct direct_map *map);
 bool direct_map_same(const struct direct_map *a, const struct direct_map *b);
 void direct_map_note(const char *when, const struct direct_map *map);
 
+/* The device /dev/snapshot, an open descriptor of which gives the notice of hibernation. */
+void snapshot_device(const char *path);
+
 /* Each gives a descriptor or -1 and errno. */
 int um_open(void);
 int um_create(uint64_t bytes, uint32_t flags, int32_t node);

@@ -16,8 +16,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -173,14 +171,7 @@ static void closed(void)
 
 int main(void)
 {
-	unsigned int major, minor;
-	FILE *f = fopen("/sys/class/misc/snapshot/dev", "re");
-
-	unlink(SNAPSHOT);
-	if (!f || fscanf(f, "%u:%u", &major, &minor) != 2 ||
-	    mknod(SNAPSHOT, S_IFCHR | 0600, makedev(major, minor)))
-		die("/dev/snapshot");
-	fclose(f);
+	snapshot_device(SNAPSHOT);
 	refusals();
 	closed();
 	return finish();

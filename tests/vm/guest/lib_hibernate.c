@@ -17,8 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "unmapped.h"
@@ -184,14 +182,7 @@ static void noticed(void)
 
 int main(void)
 {
-	unsigned int major, minor;
-	FILE *f = fopen("/sys/class/misc/snapshot/dev", "re");
-
-	unlink(SNAPSHOT);
-	if (!f || fscanf(f, "%u:%u", &major, &minor) != 2 ||
-	    mknod(SNAPSHOT, S_IFCHR | 0600, makedev(major, minor)))
-		die("/dev/snapshot");
-	fclose(f);
+	snapshot_device(SNAPSHOT);
 	ok(in_child(by_default, NULL) == 0, "refused, and nothing is wiped, by default");
 	ok(!unmapped_wipe_on_hibernate(), "unmapped_wipe_on_hibernate()");
 	ok(in_child(written_past_the_end, NULL) == 128 + SIGABRT,

@@ -13,6 +13,7 @@
  */
 #define _GNU_SOURCE
 #include "guest.h"
+#include "machine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,18 +21,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include <linux/kvm.h>
-
 #define RAM	  (32 * MIB)
-#define CODE	  0x1000
-#define PML4	  0x2000
-#define PDPT	  0x3000
-#define PD_RAM	  0x4000
 #define PD_MMIO	  0x5000
 #define ANSWER	  0x8000 /* where the guest puts what it was told */
 #define DATA	  (2 * MIB)
@@ -67,96 +61,29 @@ static const uint8_t long_mode[] = {
 	0x31, 0xe3, 0x4c, 0x89, 0x5e, 0x18, 0x4d, 0x31, 0xdb, 0xf4, /* hlt */
 };
 
-static int kvm;
-
-struct vm {
-	int fd, cpu;
-	struct kvm_run *run;
-	size_t run_bytes;
-	uint8_t *ram;
-};
-
-static void vm_start(struct vm *vm, uint8_t *ram)
+static void vm_start(struct machine *vm, uint8_t *ram)
 {
-	struct kvm_userspace_memory_region region = {
-		.memory_size = RAM,
-		.userspace_addr = (uintptr_t)ram,
-	};
-	struct kvm_cpuid2 *cpuid;
-
-	vm->ram = ram;
-	vm->fd = ioctl(kvm, KVM_CREATE_VM, 0);
-	vm->run_bytes = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	if (vm->fd < 0 || ioctl(vm->fd, KVM_SET_TSS_ADDR, 0xfffbd000) ||
-	    ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region))
-		die("virtual machine");
-	vm->cpu = ioctl(vm->fd, KVM_CREATE_VCPU, 0);
-	vm->run =
-		mmap(NULL, vm->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vm->cpu, 0);
-	if (vm->cpu < 0 || vm->run == MAP_FAILED)
-		die("virtual CPU");
-	/* All that the host's has: long mode, for one. */
-	cpuid = calloc(1, sizeof(*cpuid) + 256 * sizeof(cpuid->entries[0]));
-	if (!cpuid)
-		die("cpuid");
-	cpuid->nent = 256;
-	if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid) ||
-	    ioctl(vm->cpu, KVM_SET_CPUID2, cpuid))
-		die("cpuid");
-	free(cpuid);
+	machine_create(vm, 0);
+	machine_memory(vm, ram, RAM);
+	machine_cpu(vm);
 }
 
-static void vm_end(struct vm *vm)
-{
-	munmap(vm->run, vm->run_bytes);
-	close(vm->cpu);
-	close(vm->fd);
-}
-
-static void set_registers(struct vm *vm, const struct kvm_sregs *sregs,
-			  const struct kvm_regs *regs)
-{
-	if (ioctl(vm->cpu, KVM_SET_SREGS, sregs) || ioctl(vm->cpu, KVM_SET_REGS, regs))
-		die("registers");
-}
-
-/* Return: the exit reason, or -errno. */
-static int run(struct vm *vm)
-{
-	return ioctl(vm->cpu, KVM_RUN, 0) ? -errno : (int)vm->run->exit_reason;
-}
-
-static bool run_real_mode(struct vm *vm)
+static bool run_real_mode(struct machine *vm)
 {
 	struct kvm_regs regs = { .rip = CODE, .rflags = 2 };
-	struct kvm_sregs sregs;
+	struct kvm_sregs sregs = machine_sregs(vm);
 
 	memcpy(vm->ram + CODE, real_mode, sizeof(real_mode));
-	if (ioctl(vm->cpu, KVM_GET_SREGS, &sregs))
-		die("registers");
 	sregs.cs.base = sregs.cs.selector = 0;
-	set_registers(vm, &sregs, &regs);
-	return run(vm) == KVM_EXIT_IO && vm->run->io.port == PORT &&
+	machine_set(vm, &sregs, &regs);
+	return machine_run(vm) == KVM_EXIT_IO && vm->run->io.port == PORT &&
 	       *((uint8_t *)vm->run + vm->run->io.data_offset) == 0x34 &&
-	       run(vm) == KVM_EXIT_HLT && *(uint16_t *)(vm->ram + ANSWER) == 0x1234;
+	       machine_run(vm) == KVM_EXIT_HLT &&
+	       *(uint16_t *)(vm->ram + ANSWER) == 0x1234;
 }
 
-static void enter_long_mode(struct vm *vm, const struct secret *secret)
+static void enter_long_mode(struct machine *vm, const struct secret *secret)
 {
-	struct kvm_segment code = { .limit = ~0U,
-				    .selector = 8,
-				    .type = 11,
-				    .present = 1,
-				    .s = 1,
-				    .l = 1,
-				    .g = 1 };
-	struct kvm_segment data = { .limit = ~0U,
-				    .selector = 16,
-				    .type = 3,
-				    .present = 1,
-				    .s = 1,
-				    .db = 1,
-				    .g = 1 };
 	struct kvm_regs regs = {
 		.rip = CODE,
 		.rflags = 2,
@@ -166,52 +93,34 @@ static void enter_long_mode(struct vm *vm, const struct secret *secret)
 		.rbx = MMIO,
 		.rsi = SECRET_AT,
 	};
-	uint64_t *pml4 = (uint64_t *)(vm->ram + PML4),
-		 *pdpt = (uint64_t *)(vm->ram + PDPT);
-	uint64_t *ram = (uint64_t *)(vm->ram + PD_RAM);
-	uint64_t *mmio = (uint64_t *)(vm->ram + PD_MMIO);
-	struct kvm_sregs sregs;
-	unsigned int i;
 
-	pml4[0] = PDPT | 3;
-	pdpt[0] = PD_RAM | 3;
-	pdpt[1] = PD_MMIO | 3;
-	mmio[0] = MMIO | 0x83;
-	for (i = 0; i < RAM / BLOCK; i++)
-		ram[i] = i * BLOCK | 0x83;
 	memcpy(vm->ram + CODE, long_mode, sizeof(long_mode));
 	memcpy(&regs.r8, secret->masked, sizeof(secret->masked));
 	memset(&regs.r12, SECRET_MASK, sizeof(regs.r12));
-	if (ioctl(vm->cpu, KVM_GET_SREGS, &sregs))
-		die("registers");
-	sregs.cs = code;
-	sregs.ds = sregs.es = sregs.ss = sregs.fs = sregs.gs = data;
-	sregs.cr3 = PML4;
-	sregs.cr4 |= 1 << 5;
-	sregs.cr0 |= 1U << 31 | 1;
-	sregs.efer |= 1 << 8 | 1 << 10;
-	set_registers(vm, &sregs, &regs);
+	machine_long_mode(vm, RAM, &regs, 0);
+	put64(vm->ram + PDPT + 8, PD_MMIO | 3);
+	put64(vm->ram + PD_MMIO, MMIO | 0x83);
 }
 
 /* Return: how it ended: 0, or -errno of a run that failed, or 1 for the rest. */
-static int run_long_mode(struct vm *vm)
+static int run_long_mode(struct machine *vm)
 {
 	uint64_t value;
 	size_t i;
 	int why;
 
-	why = run(vm);
+	why = machine_run(vm);
 	if (why != KVM_EXIT_MMIO)
 		return why < 0 ? why : 1;
 	memcpy(&value, vm->run->mmio.data, sizeof(value));
 	if (!vm->run->mmio.is_write || vm->run->mmio.phys_addr != MMIO ||
 	    value != FIRST + PAGES)
 		return 1;
-	if (run(vm) != KVM_EXIT_MMIO || vm->run->mmio.is_write)
+	if (machine_run(vm) != KVM_EXIT_MMIO || vm->run->mmio.is_write)
 		return 1;
 	value = TOLD;
 	memcpy(vm->run->mmio.data, &value, sizeof(value));
-	if (run(vm) != KVM_EXIT_HLT || *(uint64_t *)(vm->ram + ANSWER) != TOLD)
+	if (machine_run(vm) != KVM_EXIT_HLT || *(uint64_t *)(vm->ram + ANSWER) != TOLD)
 		return 1;
 	for (i = 0; i < PAGES; i++)
 		if (*(uint64_t *)(vm->ram + DATA + i * PAGE) != FIRST + i)
@@ -254,7 +163,7 @@ static void machine(const char *what, int fd, bool huge, bool secret_found)
 {
 	uint8_t *ram = fd < 0 ? NULL : map_at_2m(fd);
 	struct secret secret;
-	struct vm vm;
+	struct machine vm;
 	long found;
 	int ret;
 
@@ -277,7 +186,7 @@ static void machine(const char *what, int fd, bool huge, bool secret_found)
 	ok((found > 0) == secret_found,
 	   "%s: the secret is %sfound in the direct map (%ld)", what,
 	   secret_found ? "" : "not ", found);
-	vm_end(&vm);
+	machine_end(&vm);
 	munmap(ram, RAM);
 	close(fd);
 }
@@ -288,7 +197,7 @@ static void machine_refused(void)
 	int fd = um_create(RAM, 0, UNMAPPED_ANY_NODE);
 	uint8_t *ram = fd < 0 ? NULL : map_at_2m(fd);
 	struct secret secret;
-	struct vm vm;
+	struct machine vm;
 
 	if (!ram)
 		die("memory");
@@ -297,7 +206,7 @@ static void machine_refused(void)
 	vm_start(&vm, ram);
 	enter_long_mode(&vm, &secret);
 	ok(run_long_mode(&vm) == -EFAULT, "2 MiB entries: this KVM says EFAULT");
-	vm_end(&vm);
+	machine_end(&vm);
 	munmap(ram, RAM);
 	close(fd);
 }
@@ -307,13 +216,13 @@ static int once(void)
 	int fd = um_create(RAM, UNMAPPED_CREATE_NOHUGE, UNMAPPED_ANY_NODE);
 	uint8_t *ram = fd < 0 ? NULL : map_at_2m(fd);
 	struct secret secret;
-	struct vm vm;
+	struct machine vm;
 	int ret;
 
 	/* KVM says EFAULT where a process would get SIGBUS. */
 	if (!ram || raises(ram + CODE, true, SIGBUS) ||
 	    raises(ram + PML4, true, SIGBUS) || raises(ram + PDPT, true, SIGBUS) ||
-	    raises(ram + PD_RAM, true, SIGBUS) || raises(ram + PD_MMIO, true, SIGBUS))
+	    raises(ram + PD, true, SIGBUS) || raises(ram + PD_MMIO, true, SIGBUS))
 		return 2;
 	secret_new(&secret);
 	vm_start(&vm, ram);
@@ -326,11 +235,6 @@ static int once(void)
 
 int main(int argc, char **argv)
 {
-	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	if (kvm < 0)
-		die("/dev/kvm");
-	if (ioctl(kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
-		die("KVM's version");
 	if (argc > 1 && !strcmp(argv[1], "once"))
 		return once();
 	/* Before any machine: see UNMAPPED_CREATE_NOHUGE. */
