@@ -7,8 +7,9 @@ FLAVOUR ?= cloud
 BUILD   := build
 PREFIX  ?= /usr/local
 KERNELS ?= $(KERNEL)
-SUITES  := style unit tsan lab fuzz model break cli cli-fuzz lib \
-	   $(foreach k,$(KERNELS),module-$(k) vm-$(k)) vm-break
+# Long ones first, as several run at a time.
+SUITES  := lib break model lab $(KERNELS:%=module-%) fuzz cli-fuzz unit style cli tsan \
+	   $(KERNELS:%=vm-%) vm-break
 
 export KERNEL FLAVOUR
 
@@ -46,8 +47,9 @@ deps:
 # --- the module ------------------------------------------------------------
 #
 # Built in a copy of the sources, so that several kernels and variants can be
-# built side by side and the tree stays clean.  VARIANT=break-N breaks an
-# invariant (core/platform.h), VARIANT=break-symbol asks for a missing symbol.
+# built side by side and the tree stays clean.  VARIANT=break has a parameter
+# um_break, the invariant to break (core/platform.h); VARIANT=break-symbol asks for
+# a missing symbol.
 
 VARIANT ?=
 kernel_cmd = scripts/kernel --kernel $(KERNEL) --flavour $(FLAVOUR)
@@ -57,8 +59,7 @@ KDIR    ?=
 kbuild   = $(if $(KDIR),$(MAKE) -s -C $(KDIR) M=$(abspath $(STAGE))/kernel,$(kernel_cmd) --make $(STAGE)/kernel)
 MODULE   = $(BUILD)/module/$(RELEASE)$(if $(VARIANT),/$(VARIANT))
 STAGE    = $(BUILD)/stage/$(RELEASE)$(if $(VARIANT),-$(VARIANT))
-break    = $(patsubst break-%,%,$(filter break-%,$(VARIANT)))
-variant_flags = $(if $(filter symbol,$(break)),UM_BREAK_SYMBOL=1,$(if $(break),UM_BREAK=$(break)))
+variant_flags = $(if $(filter break,$(VARIANT)),UM_BREAK=1) $(if $(filter break-symbol,$(VARIANT)),UM_BREAK_SYMBOL=1)
 
 module:
 	@scripts/deps module$(if $(filter amd64,$(FLAVOUR)),-amd64) $(if $(filter-out 6.1,$(KERNEL)),kernels)
@@ -88,7 +89,11 @@ install: module
 -include cli/cli.mk lib/lib.mk
 
 check: deps
+	@$(if $(filter-out 6.1,$(KERNELS)),scripts/deps kernels)
 	@scripts/check $(SUITES)
+
+# All that the suites build on this machine: they may share it, and run side by side.
+check-programs: $(PROGRAMS)
 
 check-style:
 	@scripts/style

@@ -71,6 +71,8 @@ $(CLI_OUT)/fuzz: $(CLI_FUZZ_C) $(CLI_H)
 	@$(CLANG) $(CLI_FLAGS) -g -O1 -Icli -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=all $(CLI_FUZZ_C) -o $@
 
+PROGRAMS += cli $(CLI_OUT)/unmapped.asan $(CLI_OUT)/fuzz
+
 .PHONY: check-cli-fuzz
 check-cli-fuzz: SHELL := /bin/bash
 check-cli-fuzz: $(CLI_OUT)/fuzz

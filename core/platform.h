@@ -116,8 +116,8 @@ struct um_host_ops {
 };
 
 /*
- * Test builds break one invariant on purpose (-DUM_BREAK=UM_BREAK_...), to
- * show that a test notices.  docs/invariants.md names the test for each.
+ * Test builds (-DUM_BREAK) break one invariant on purpose, um_break, to show
+ * that a test notices.  docs/invariants.md names the test for each.
  */
 #define UM_BREAK_ABSENT	  1  /* handed out while still present */
 #define UM_BREAK_FLUSH	  2  /* handed out before the flush */
@@ -132,7 +132,8 @@ struct um_host_ops {
 #define UM_BREAK_DIRTY	  11 /* dirty page given as a zero one */
 
 #ifdef UM_BREAK
-#define UM_BROKEN(what) ((UM_BREAK) == (what))
+extern int um_break;
+#define UM_BROKEN(what) (um_break == (what))
 #else
 #define UM_BROKEN(what) false
 #endif

@@ -134,6 +134,11 @@ static void __exit unmapped_exit(void)
 	map_local_exit();
 }
 
+#ifdef UM_BREAK
+int um_break;
+module_param(um_break, int, 0);
+#endif
+
 module_init(unmapped_init);
 module_exit(unmapped_exit);
 MODULE_DESCRIPTION("Memory that the kernel's direct map does not reach");

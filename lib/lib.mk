@@ -116,6 +116,8 @@ abi: $(LIB_OUT)/libunmapped.so
 lib_tests = $(foreach v,opt clang asan tsan,$(patsubst %,$(LIB_OUT)/test/$(v)/%, \
 	$(filter-out $(if $(filter opt clang,$(v)),inject),$(LIB_TESTS))))
 
+PROGRAMS += lib $(LIB_OUT)/fuzz $(lib_tests)
+
 check-lib: SHELL := /bin/bash
 check-lib:
 	@scripts/deps lib

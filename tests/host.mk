@@ -16,6 +16,7 @@ HOST_FLAGS := -std=gnu11 -g -Wall -Wextra -Werror -Icore -Ilab -Itests/unit
 ASAN       := -O1 -DUM_CHECKS -fsanitize=address,undefined -fno-sanitize=alignment \
 	      -fno-sanitize-recover=all
 TSAN       := -O1 -DUM_CHECKS -fsanitize=thread
+BREAK      := -O1 -DUM_CHECKS -DUM_BREAK
 
 # $(call result,NAME,COMMAND): run it and keep the last line that it prints.
 define result
@@ -41,8 +42,16 @@ $(HOST)/tsan/%.o: lab/%.c $(HOST_H)
 	@mkdir -p $(@D)
 	@$(CLANG) $(HOST_FLAGS) $(TSAN) -c $< -o $@
 
+$(HOST)/break/%.o: core/%.c $(HOST_H)
+	@mkdir -p $(@D)
+	@$(CC) $(HOST_FLAGS) $(BREAK) -c $< -o $@
+$(HOST)/break/%.o: lab/%.c $(HOST_H)
+	@mkdir -p $(@D)
+	@$(CC) $(HOST_FLAGS) $(BREAK) -c $< -o $@
+
 asan_objects := $(patsubst %.c,$(HOST)/asan/%.o,$(notdir $(CORE_C) $(LAB_C)))
 tsan_objects := $(patsubst %.c,$(HOST)/tsan/%.o,$(notdir $(CORE_C) $(LAB_C)))
+break_objects := $(patsubst %.c,$(HOST)/break/%.o,$(notdir $(CORE_C) $(LAB_C)))
 
 $(HOST)/unit/%: tests/unit/%.c $(asan_objects) $(HOST_H)
 	@mkdir -p $(@D)
@@ -53,6 +62,10 @@ $(HOST)/threads/%: tests/unit/%.c $(tsan_objects) $(HOST_H)
 $(HOST)/lab: lab/lab.c $(asan_objects) $(HOST_H)
 	@mkdir -p $(@D)
 	@$(CC) $(HOST_FLAGS) $(ASAN) $< $(asan_objects) -o $@ -pthread
+$(HOST)/break/lab: lab/lab.c $(break_objects) $(HOST_H)
+	@$(CC) $(HOST_FLAGS) $(BREAK) $< $(break_objects) -o $@ -pthread
+$(HOST)/break/%: tests/unit/%.c $(break_objects) $(HOST_H)
+	@$(CC) $(HOST_FLAGS) $(BREAK) $< $(break_objects) -o $@ -pthread -lcmocka
 $(HOST)/fuzz/trace: tests/fuzz/trace.c $(CORE_C) $(LAB_C) $(HOST_H)
 	@mkdir -p $(@D)
 	@$(CLANG) $(HOST_FLAGS) $(ASAN) -fsanitize=fuzzer $(filter %.c,$^) -o $@ -pthread
@@ -60,10 +73,17 @@ $(HOST)/bench-core: bench/core.c $(CORE_C) $(HOST_H)
 	@mkdir -p $(@D)
 	@$(CC) $(HOST_FLAGS) -O2 $(filter %.c,$^) -o $@ -pthread
 
-check-unit: $(UNITS:%=$(HOST)/unit/%) $(HOST)/unit/threads
+unit_programs  := $(UNITS:%=$(HOST)/unit/%) $(HOST)/unit/threads
+tsan_programs  := $(patsubst %,$(HOST)/threads/%,block slab threads)
+break_programs := $(patsubst %,$(HOST)/break/%,block table cache refill shrink runs \
+	test_cache test_traces)
+PROGRAMS += $(unit_programs) $(tsan_programs) $(break_programs) \
+	$(HOST)/break/lab $(HOST)/lab $(HOST)/fuzz/trace
+
+check-unit: $(unit_programs)
 	$(call result,unit,tests/unit/run $^)
 
-check-tsan: $(HOST)/threads/block $(HOST)/threads/slab $(HOST)/threads/threads
+check-tsan: $(tsan_programs)
 	$(call result,tsan,tests/unit/run $^)
 
 # Many machines; every call failing once; one of a real size.
@@ -73,9 +93,8 @@ check-lab: $(HOST)/lab
 check-fuzz: $(HOST)/fuzz/trace
 	$(call result,fuzz,tests/fuzz/run $< 20)
 
-check-break:
-	@mkdir -p $(HOST)
-	$(call result,break,tests/unit/break-check)
+check-break: $(break_programs) $(HOST)/break/lab
+	$(call result,break,tests/unit/break-check $(break_programs))
 
 bench-core: $(HOST)/bench-core $(if $(LLFREE),$(HOST)/bench-llfree)
 	@$(if $(LLFREE),$(HOST)/bench-llfree --json $(HOST)/llfree.rows >$(HOST)/llfree.log)
