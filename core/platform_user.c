@@ -15,17 +15,6 @@ __thread int um_spin_depth;
 __thread bool um_atomic;
 unsigned int um_nr_cpus = 1;
 
-#ifdef UM_BREAK
-int um_break;
-
-static void __attribute__((constructor)) um_break_what(void)
-{
-	const char *what = getenv("UM_BREAK");
-
-	um_break = what ? atoi(what) : 0;
-}
-#endif
-
 void *um_alloc(size_t size, gfp_t gfp)
 {
 	void *p;

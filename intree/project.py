@@ -219,7 +219,7 @@ BREAKS = (
 def unbroken(name, text):
     if "UM_BR" not in text:
         return text
-    text = re.sub(r"^/\*\n \* Test builds break(?:.*\n)*?#define UM_BROKEN\(what\) false\n\n",
+    text = re.sub(r"^/\*\n \* Test builds \(-DUM_BREAK\) (?:.*\n)*?#define UM_BROKEN\(what\) false\n\n",
                   "", text, flags=re.M)
     for pattern, new in BREAKS:
         text = re.sub(pattern % r"UM_BROKEN\(\w+\)", new, text, flags=re.M)

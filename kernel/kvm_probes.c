@@ -14,6 +14,7 @@
 #include <linux/string.h>
 
 #include "kvm.h"
+#include "symbols.h"
 
 static noinline int refuse(void)
 {
@@ -29,48 +30,35 @@ static int entered(struct kprobe *kp, struct pt_regs *regs)
 }
 NOKPROBE_SYMBOL(entered);
 
-/* By the names of all kernels: each has some of them. */
-static struct kprobe probes[] = {
-	{ .symbol_name = "kvm_gpc_activate", .pre_handler = entered },
-	{ .symbol_name = "kvm_gpc_activate_hva", .pre_handler = entered },
-	{ .symbol_name = "kvm_gpc_refresh", .pre_handler = entered },
-	{ .symbol_name = "kvm_gfn_to_pfn_cache_refresh", .pre_handler = entered },
-	{ .symbol_name = "kvm_vcpu_map", .pre_handler = entered },
-	{ .symbol_name = "__kvm_vcpu_map", .pre_handler = entered },
-};
-
-#define NR_CLOCK 4 /* of these, for gfn_to_pfn_cache */
-
-static bool armed[ARRAY_SIZE(probes)];
 static DEFINE_MUTEX(arming);
 
-static void disarm(void)
+static bool arm(struct kprobe *probes, unsigned int nr)
 {
-	unsigned int i;
+	bool any = false;
 
-	for (i = 0; i < ARRAY_SIZE(probes); i++) {
-		if (!armed[i])
-			continue;
-		unregister_kprobe(&probes[i]);
-		armed[i] = false;
-		/* As it was: registration wrote to it. */
-		probes[i].addr = NULL;
-		probes[i].flags = 0;
-	}
+	while (nr--)
+		any |= symbols_probe(&probes[nr], entered);
+	return any;
 }
 
-/* Return: 0, or -ENOENT when KVM is there and one of its two ways is not known. */
-static int arm(void)
+static void disarm(struct kprobe *probes, unsigned int nr)
 {
-	bool clock = false, nested = false;
-	unsigned int i;
+	while (nr--)
+		symbols_unprobe(&probes[nr]);
+}
 
-	for (i = 0; i < ARRAY_SIZE(probes); i++) {
-		if (!armed[i])
-			armed[i] = !register_kprobe(&probes[i]);
-		*(i < NR_CLOCK ? &clock : &nested) |= armed[i];
-	}
-	return clock && nested ? 0 : -ENOENT;
+/* Return: false when KVM is there and one of its two ways is not known. */
+static bool arm_all(void)
+{
+	bool clock = arm(um_kvm_clock, NR_KVM_CLOCK);
+
+	return arm(um_kvm_nested, NR_KVM_NESTED) && clock;
+}
+
+static void disarm_all(void)
+{
+	disarm(um_kvm_clock, NR_KVM_CLOCK);
+	disarm(um_kvm_nested, NR_KVM_NESTED);
 }
 
 static int module_event(struct notifier_block *nb, unsigned long event, void *data)
@@ -81,10 +69,10 @@ static int module_event(struct notifier_block *nb, unsigned long event, void *da
 		return NOTIFY_DONE;
 	mutex_lock(&arming);
 	/* Before its init, so before anybody has a machine. */
-	if (event == MODULE_STATE_COMING && arm())
+	if (event == MODULE_STATE_COMING && !arm_all())
 		pr_err("this KVM is not known: a guest on unmapped memory can end this host by kvm-clock or nested guests\n");
 	else if (event == MODULE_STATE_GOING)
-		disarm();
+		disarm_all();
 	mutex_unlock(&arming);
 	return NOTIFY_DONE;
 }
@@ -102,7 +90,7 @@ int kvm_probes_init(void)
 	if (err)
 		return err;
 	mutex_lock(&arming);
-	arm(); /* it is there, or it comes later */
+	arm_all(); /* it is there, or it comes later */
 	mutex_unlock(&arming);
 	return 0;
 }
@@ -110,5 +98,5 @@ int kvm_probes_init(void)
 void kvm_probes_exit(void)
 {
 	unregister_module_notifier(&module_notifier);
-	disarm();
+	disarm_all();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The only place that looks up names the kernel does not export.
+ * The only place that looks up names the kernel does not export, or puts probes on
+ * them.
  *
  * The address of a function is what a kprobe on its name resolves to; the
  * probe is removed at once.  Where functions begin with ENDBR the probe sits
@@ -38,6 +39,17 @@ spinlock_t *um_cpa_lock;
 spinlock_t *um_pgd_lock;
 struct mm_struct *um_init_mm;
 struct kobject **um_mm_kobj;
+
+struct kprobe um_kvm_clock[NR_KVM_CLOCK] = {
+	{ .symbol_name = "kvm_gpc_activate" },
+	{ .symbol_name = "kvm_gpc_activate_hva" },
+	{ .symbol_name = "kvm_gpc_refresh" },
+	{ .symbol_name = "kvm_gfn_to_pfn_cache_refresh" },
+};
+struct kprobe um_kvm_nested[NR_KVM_NESTED] = {
+	{ .symbol_name = "kvm_vcpu_map" },
+	{ .symbol_name = "__kvm_vcpu_map" },
+};
 
 /* A test build looks for a name that no kernel has. */
 #ifdef UM_BREAK_SYMBOL
@@ -108,4 +120,25 @@ int symbols_resolve(void)
 	       resolve_data("pgd_lock", &um_pgd_lock) ?:
 	       resolve_data("init_mm", &um_init_mm) ?:
 	       resolve_data("mm_kobj", &um_mm_kobj);
+}
+
+bool symbols_probe(struct kprobe *probe, kprobe_pre_handler_t handler)
+{
+	if (probe->addr)
+		return true;
+	probe->pre_handler = handler;
+	if (!register_kprobe(probe))
+		return true;
+	probe->addr = NULL;
+	return false;
+}
+
+void symbols_unprobe(struct kprobe *probe)
+{
+	if (!probe->addr)
+		return;
+	unregister_kprobe(probe);
+	/* As it was: registration wrote to it. */
+	probe->addr = NULL;
+	probe->flags = 0;
 }

@@ -9,6 +9,7 @@
 #ifndef UNMAPPED_SYMBOLS_H
 #define UNMAPPED_SYMBOLS_H
 
+#include <linux/kprobes.h>
 #include <linux/mm_types.h>
 #include <linux/spinlock.h>
 #include <linux/static_call_types.h>
@@ -63,5 +64,24 @@ extern struct kobject **um_mm_kobj;
  * that this kernel does not have.  Context: may sleep.
  */
 int symbols_resolve(void);
+
+/*
+ * Functions of KVM, a module, by the names of all kernels, of which each has some:
+ * what reaches the page of kvm-clock, and what reaches those of nested guests.
+ */
+#define NR_KVM_CLOCK  4
+#define NR_KVM_NESTED 2
+extern struct kprobe um_kvm_clock[NR_KVM_CLOCK];
+extern struct kprobe um_kvm_nested[NR_KVM_NESTED];
+
+/**
+ * symbols_probe - have a function call @handler first
+ * @probe:	one of the above
+ *
+ * Return: whether there is such a function.  May sleep, as does symbols_unprobe(),
+ * which undoes it if it was done.  Calls about one probe are not made concurrently.
+ */
+bool symbols_probe(struct kprobe *probe, kprobe_pre_handler_t handler);
+void symbols_unprobe(struct kprobe *probe);
 
 #endif /* UNMAPPED_SYMBOLS_H */
