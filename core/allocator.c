@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The way in: which node serves, when to refill, and what can be said of it. */
 #include "allocator.h"
+#include "dirty.h"
 
 void allocator_destroy(struct allocator *a)
 {
@@ -178,7 +179,7 @@ void allocator_mark_dirty(struct allocator *a, unsigned long pfn)
 {
 	struct block *b = table_lookup(&a->table, pfn);
 
-	cache_prepare(a->caches[b->nid], b, 0, BLOCK_ORDER, 0);
+	dirty_prepare(a->caches[b->nid], b, 0, BLOCK_ORDER, 0);
 }
 
 void allocator_drain_cpu(struct allocator *a)

@@ -276,3 +276,22 @@ int block_largest(const struct block *b)
 		return 8;
 	return (all & (all >> 1) & 0x55) ? 7 : WORD_ORDER;
 }
+
+struct block_masks *block_get_masks(struct block *b, gfp_t gfp)
+{
+	struct block_masks *m = block_masks(b);
+	struct block_masks *made;
+	unsigned int i;
+
+	if (m)
+		return m;
+	made = kzalloc(sizeof(*made), gfp);
+	if (!made)
+		return NULL;
+	for (i = 0; i < BLOCK_WORDS; i++)
+		made->owned[i] = ~0UL;
+	m = cmpxchg(&b->masks, NULL, made);
+	if (m)
+		kfree(made);
+	return m ? m : made;
+}

@@ -106,6 +106,12 @@ static inline unsigned long word_mask(unsigned int bit, unsigned int order)
 	return order >= WORD_ORDER ? ~0UL : ((1UL << (1U << order)) - 1) << bit;
 }
 
+/* The last word of its block that a range has pages in. */
+static inline unsigned int last_word(unsigned int index, unsigned int order)
+{
+	return (index + (1U << order) - 1) / BITS_PER_LONG;
+}
+
 /**
  * block_alloc - claim 2^@order naturally aligned free pages
  * @avoid_dirty:	take no dirty page
@@ -159,5 +165,8 @@ int block_put_bits(struct block *b, unsigned int word, unsigned long bits);
  * Return: 0 to 9, or -1 if no page is free.
  */
 int block_largest(const struct block *b);
+
+/* The masks of a block, made if there are none; NULL when out of memory. */
+struct block_masks *block_get_masks(struct block *b, gfp_t gfp);
 
 #endif /* UM_BLOCK_H */

@@ -1,121 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* Lists, magazines, allocation and free; see cache.h for the model. */
+/* Magazines, active blocks, allocation and free; see cache.h for the model. */
 #include "allocator.h"
+#include "dirty.h"
+#include "lists.h"
 
-/* --- the lists ----------------------------------------------------------- */
-
-/* The column of the lists where a block with so many free pages belongs. */
-static unsigned int free_step(int nr_free)
-{
-	return (unsigned int)(nr_free - 1) / FREE_STEP;
-}
-
-/* Whether a block is on one of the lists, and on that of whole ones, rightly. */
-static bool listed_right(const struct block *b, int nr_free)
-{
-	unsigned int id = READ_ONCE(b->list_id);
-
-	if (id == BLOCK_ACTIVE)
-		return true;
-	if (nr_free <= 0)
-		return id == BLOCK_UNLISTED;
-	return id != BLOCK_UNLISTED && (id == LIST_WHOLE) == (nr_free == BLOCK_PAGES);
-}
-
-static void count_whole(struct shard *s, long n)
-{
-	WRITE_ONCE(s->nr_whole, s->nr_whole + (unsigned long)n);
-	s->min_whole = min(s->min_whole, s->nr_whole);
-}
-
-static void mark_occupied(struct shard *s, unsigned int id, bool is)
-{
-	u32 bit = 1U << id % NR_STEPS, old = s->occupied[id / NR_STEPS];
-
-	WRITE_ONCE(s->occupied[id / NR_STEPS], is ? old | bit : old & ~bit);
-}
-
-void cache_unlist(struct cache *c, struct block *b)
-{
-	struct shard *s = cache_shard(c, b);
-	unsigned int id = READ_ONCE(b->list_id);
-
-	WRITE_ONCE(b->list_id, BLOCK_UNLISTED);
-	if (id == BLOCK_UNLISTED || id == BLOCK_ACTIVE)
-		return;
-	list_del_init(&b->list);
-	if (id == LIST_WHOLE)
-		count_whole(s, -1);
-	else if (list_empty(&s->lists[id]))
-		mark_occupied(s, id, false);
-}
-
-static void list_block(struct cache *c, struct block *b, unsigned int id)
-{
-	struct shard *s = cache_shard(c, b);
-
-	list_add_tail(&b->list, &s->lists[id]);
-	WRITE_ONCE(b->list_id, (u8)id);
-	if (id == LIST_WHOLE) {
-		count_whole(s, 1);
-		if (unlikely(allocator_excess(c->allocator)))
-			cache_ask(c);
-	} else {
-		mark_occupied(s, id, true);
-	}
-}
-
-void cache_update_locked(struct cache *c, struct block *b)
-{
-	unsigned int id;
-	int nr_free, largest;
-
-	if (!(b->flags & BLOCK_LIVE) || b->flags & BLOCK_QUARANTINED ||
-	    READ_ONCE(b->list_id) == BLOCK_ACTIVE)
-		return;
-	do {
-		nr_free = atomic_read(&b->nr_free);
-		id = BLOCK_UNLISTED;
-		if (nr_free == BLOCK_PAGES) {
-			id = LIST_WHOLE;
-			WRITE_ONCE(b->max_order, BLOCK_ORDER);
-		} else if (nr_free > 0) {
-			largest = block_largest(b);
-			largest = min(max(largest, 0), (int)BLOCK_ORDER - 1);
-			while (1 << largest > nr_free)
-				largest--; /* the rest is being claimed */
-			WRITE_ONCE(b->max_order, (u8)largest);
-			id = (unsigned int)largest * NR_STEPS + free_step(nr_free);
-		}
-		if (id != READ_ONCE(b->list_id)) {
-			cache_unlist(c, b);
-			if (id != BLOCK_UNLISTED)
-				list_block(c, b, id);
-		}
-		/*
-		 * A claim or free changes nr_free and then looks at list_id;
-		 * here it is the other way round.  One of the two sees that
-		 * the block is on the wrong list.
-		 */
-		smp_mb();
-	} while (!listed_right(b, atomic_read(&b->nr_free)));
-}
-
-void cache_update(struct cache *c, struct block *b)
-{
-	struct shard *s = cache_shard(c, b);
-	unsigned long flags;
-
-	spin_lock_irqsave(&s->lock, flags);
-	cache_update_locked(c, b);
-	spin_unlock_irqrestore(&s->lock, flags);
-}
+/* --- the block a CPU is on ------------------------------------------------ */
 
 /* After a claim that took the block's nr_free elsewhere. */
 static void claimed(struct cache *c, struct block *b)
 {
-	if (!listed_right(b, atomic_read(&b->nr_free)))
-		cache_update(c, b);
+	if (!lists_right(b, atomic_read(&b->nr_free)))
+		lists_update(c, b);
 }
 
 /* A block that was quarantined may still be some CPU's active one. */
@@ -124,106 +19,13 @@ static bool serves(const struct block *b)
 	return !(READ_ONCE(b->flags) & BLOCK_QUARANTINED);
 }
 
-/* The list of a shard's best blocks in use that should be able to serve, or -1. */
-static int best_list(const struct shard *s, unsigned int order)
-{
-	unsigned int o;
-	u32 steps;
-
-	for (o = order; o < BLOCK_ORDER; o++) {
-		steps = READ_ONCE(s->occupied[o]);
-		if (steps)
-			return (int)(o * NR_STEPS + __ffs(steps));
-	}
-	return -1;
-}
-
-/* The shard that has the best block of all, this CPU's own if that has such, too. */
-static struct shard *best_shard(struct cache *c, unsigned int order)
-{
-	struct shard *s, *best = NULL;
-	int id, best_id = LIST_WHOLE;
-	unsigned int i;
-
-	for (i = 0; i < NR_SHARDS && order < BLOCK_ORDER; i++) {
-		s = cache_shard_nr(c, i);
-		id = best_list(s, order);
-		if (id >= 0 && id < best_id) {
-			best = s;
-			best_id = id;
-		}
-	}
-	for (i = 0; i < NR_SHARDS && !best; i++) {
-		s = cache_shard_nr(c, i);
-		if (READ_ONCE(s->nr_whole))
-			best = s;
-	}
-	return best;
-}
-
-/* The best block of a shard; lock held. */
-static struct block *pick(struct shard *s, unsigned int order)
-{
-	int id = best_list(s, order);
-
-	if (id >= 0)
-		return list_first_entry(&s->lists[id], struct block, list);
-	/* The one last used: the others stay idle. */
-	if (s->nr_whole)
-		return list_last_entry(&s->lists[LIST_WHOLE], struct block, list);
-	return NULL;
-}
-
-/* On a list for other numbers of free pages. */
-static bool misplaced(const struct block *b)
-{
-	int nr_free = atomic_read(&b->nr_free);
-
-	return !listed_right(b, nr_free) ||
-	       (nr_free < (int)BLOCK_PAGES &&
-		READ_ONCE(b->list_id) % NR_STEPS != free_step(nr_free));
-}
-
-/*
- * Frees do not look for what larger runs they made.  Look now, at the emptiest
- * of the blocks from which no such run is known.
- */
-static void sweep_shard(struct cache *c, struct shard *s, unsigned int order)
-{
-	unsigned int looked = 0, o, step;
-	struct block *b, *next;
-	struct list_head *list;
-	unsigned long flags;
-
-	spin_lock_irqsave(&s->lock, flags);
-	for (step = NR_STEPS; step--;) {
-		for (o = 0; o < order && looked < SWEEP_MAX; o++) {
-			list = &s->lists[o * NR_STEPS + step];
-			list_for_each_entry_safe(b, next, list, list) {
-				cache_update_locked(c, b);
-				if (++looked == SWEEP_MAX)
-					break;
-			}
-		}
-	}
-	spin_unlock_irqrestore(&s->lock, flags);
-}
-
-static void sweep(struct cache *c, unsigned int order)
-{
-	unsigned int i;
-
-	for (i = 0; i < NR_SHARDS; i++)
-		sweep_shard(c, &c->shards[i], order);
-}
-
 /* No CPU is on the block any more, or on another: it is listed again. */
 static void deactivated(struct cache *c, struct block *b)
 {
 	/* A full barrier: frees change nr_free and then look at list_id. */
 	cmpxchg(&b->list_id, BLOCK_ACTIVE, BLOCK_UNLISTED);
-	if (!listed_right(b, atomic_read(&b->nr_free)))
-		cache_update(c, b);
+	if (!lists_right(b, atomic_read(&b->nr_free)))
+		lists_update(c, b);
 }
 
 /* This CPU is on block @b from now on, or on none. */
@@ -238,7 +40,7 @@ static void activate(struct cache *c, struct block *b)
 /* A block just picked is taken off the lists for activate(); lock held. */
 static void take_off(struct cache *c, struct block *b)
 {
-	cache_unlist(c, b);
+	lists_unlist(c, b);
 	WRITE_ONCE(b->list_id, BLOCK_ACTIVE);
 }
 
@@ -252,7 +54,7 @@ void cache_quarantine(struct cache *c, struct block *b, const char *why)
 	spin_lock_irqsave(&s->lock, flags);
 	first = !(b->flags & BLOCK_QUARANTINED);
 	block_set_flags(b, BLOCK_QUARANTINED, 0);
-	cache_unlist(c, b);
+	lists_unlist(c, b);
 	spin_unlock_irqrestore(&s->lock, flags);
 
 	/* Nothing can be claimed from it any more. */
@@ -261,114 +63,6 @@ void cache_quarantine(struct cache *c, struct block *b, const char *why)
 		cache_count(c, STAT_QUARANTINED, 1);
 	WARN_ONCE(first, "unmapped: broken: block of pfn %#lx quarantined: %s",
 		  block_pfn(b), why);
-}
-
-/* --- dirty and zero ------------------------------------------------------ */
-
-struct block_masks *block_get_masks(struct block *b, gfp_t gfp)
-{
-	struct block_masks *m = block_masks(b);
-	struct block_masks *made;
-	unsigned int i;
-
-	if (m)
-		return m;
-	made = kzalloc(sizeof(*made), gfp);
-	if (!made)
-		return NULL;
-	for (i = 0; i < BLOCK_WORDS; i++)
-		made->owned[i] = ~0UL;
-	m = cmpxchg(&b->masks, NULL, made);
-	if (m)
-		kfree(made);
-	return m ? m : made;
-}
-
-/* What of a range lies in a word of its block, and in which words it lies. */
-static unsigned int last_word(unsigned int index, unsigned int order)
-{
-	return (index + (1U << order) - 1) / BITS_PER_LONG;
-}
-
-static unsigned long dirty_of(const struct block_masks *m, unsigned int word,
-			      unsigned int index, unsigned int order)
-{
-	return (unsigned long)atomic_long_read(&m->dirty[word]) &
-	       word_mask(index % BITS_PER_LONG, order);
-}
-
-static void zero_pages(struct cache *c, struct block *b, unsigned int word,
-		       unsigned long pages)
-{
-	for (; pages; pages &= pages - 1)
-		c->zero(c->host, block_pfn(b) + word * BITS_PER_LONG + __ffs(pages), 0);
-}
-
-/* Pages of this word are in the hands of a client that does not care. */
-static void mark_dirty(struct cache *c, struct block_masks *m, unsigned int word,
-		       unsigned long pages)
-{
-	if (!READ_ONCE(c->any_dirty))
-		WRITE_ONCE(c->any_dirty, true);
-	if (~(unsigned long)atomic_long_read(&m->dirty[word]) & pages)
-		atomic_long_fetch_or((long)pages, &m->dirty[word]);
-}
-
-void cache_prepare(struct cache *c, struct block *b, unsigned int index,
-		   unsigned int order, unsigned int flags)
-{
-	struct block_masks *m = block_masks(b);
-	unsigned int word = index / BITS_PER_LONG;
-	unsigned int last = last_word(index, order);
-	unsigned long dirty;
-
-	if (!c->zero)
-		return;
-	if (!(flags & UM_ZERO)) {
-		/* Without masks the pages just count as clean ones. */
-		m = block_get_masks(b, GFP_NOWAIT | __GFP_NOWARN);
-		for (; m && word <= last; word++)
-			mark_dirty(c, m, word, word_mask(index % BITS_PER_LONG, order));
-		return;
-	}
-	if (!m || UM_BROKEN(UM_BREAK_DIRTY))
-		return;
-	for (; word <= last; word++) {
-		dirty = dirty_of(m, word, index, order);
-		if (!dirty)
-			continue;
-		zero_pages(c, b, word, dirty);
-		atomic_long_fetch_andnot((long)dirty, &m->dirty[word]);
-	}
-}
-
-/*
- * Zero what a client is done with, but for pages that may stay dirty.
- * Return: whether any of it did.
- */
-static bool clean(struct cache *c, struct block *b, unsigned int index,
-		  unsigned int order)
-{
-	struct block_masks *m = block_masks(b);
-	unsigned int word = index / BITS_PER_LONG;
-	unsigned int last = last_word(index, order);
-	unsigned long mask = word_mask(index % BITS_PER_LONG, order);
-	unsigned long dirty = 0;
-	unsigned int i;
-
-	if (!c->zero)
-		return false;
-	for (i = word; m && i <= last; i++)
-		dirty |= dirty_of(m, i, index, order);
-	if (UM_BROKEN(UM_BREAK_CLEAN))
-		return dirty;
-	if (!dirty) {
-		c->zero(c->host, block_pfn(b) + index, order);
-		return false;
-	}
-	for (i = word; i <= last; i++)
-		zero_pages(c, b, i, mask & ~dirty_of(m, i, index, order));
-	return true;
 }
 
 /* --- allocation ---------------------------------------------------------- */
@@ -388,15 +82,15 @@ static void put_back(struct cache *c, u64 m)
 			       (unsigned long)magazine_pages(m) << index % BITS_PER_LONG);
 	if (nr_free < 0)
 		cache_quarantine(c, b, "a page is in a magazine and free");
-	else if (!listed_right(b, nr_free))
-		cache_update(c, b);
+	else if (!lists_right(b, nr_free))
+		lists_update(c, b);
 }
 
 /* The same from the lists.  Return: whether there is more to try. */
 static bool take_listed_half(struct cache *c, bool avoid_dirty, struct block **from,
 			     unsigned int *half, u32 *pages)
 {
-	struct shard *s = best_shard(c, 0);
+	struct shard *s = lists_best_shard(c, 0);
 	bool more = s && !avoid_dirty; /* else perhaps all of it is dirty */
 	unsigned long flags;
 	struct block *b;
@@ -405,16 +99,16 @@ static bool take_listed_half(struct cache *c, bool avoid_dirty, struct block **f
 	if (!s)
 		return false;
 	spin_lock_irqsave(&s->lock, flags);
-	b = pick(s, 0);
-	if (b && misplaced(b)) {
-		cache_update_locked(c, b);
+	b = lists_pick(s, 0);
+	if (b && lists_misplaced(b)) {
+		lists_update_locked(c, b);
 		more = true;
 	} else if (b) {
 		*pages = block_take_half(b, avoid_dirty, half);
 		if (*pages)
 			take_off(c, b);
 		else if (more)
-			cache_update_locked(c, b);
+			lists_update_locked(c, b);
 	} else {
 		more = true; /* somebody was faster */
 	}
@@ -471,7 +165,7 @@ static bool magazine_load(struct cache *c, enum magazine_kind kind, unsigned lon
 			put_back(c, m);
 			return false;
 		}
-		mark_dirty(c, masks, half / 2,
+		dirty_mark(c, masks, half / 2,
 			   (unsigned long)pages << half % 2 * HALF_PAGES);
 	}
 	*pfn = magazine_pfn(m) + __ffs(pages);
@@ -493,22 +187,22 @@ static int claim_listed(struct cache *c, unsigned int order, bool avoid_dirty,
 	struct shard *s;
 
 	while (o <= BLOCK_ORDER && index < 0) {
-		s = best_shard(c, o);
+		s = lists_best_shard(c, o);
 		if (!s)
 			break;
 		spin_lock_irqsave(&s->lock, flags);
-		b = pick(s, o);
-		if (b && misplaced(b)) {
-			cache_update_locked(c, b);
+		b = lists_pick(s, o);
+		if (b && lists_misplaced(b)) {
+			lists_update_locked(c, b);
 		} else if (b) {
 			id = READ_ONCE(b->list_id);
 			index = block_alloc(b, order, avoid_dirty);
 			if (index >= 0 && to_activate)
 				take_off(c, b);
 			else if (index >= 0 && order == BLOCK_ORDER)
-				cache_unlist(c, b); /* all of it is the caller's */
+				lists_unlist(c, b); /* all of it is the caller's */
 			else
-				cache_update_locked(c, b);
+				lists_update_locked(c, b);
 			/*
 			 * Mostly it has moved to a list that tells the truth.  If
 			 * not, its pages are dirty or half claimed by somebody who
@@ -583,7 +277,7 @@ int cache_alloc(struct cache *c, unsigned int order, unsigned int flags,
 
 	index = claim(c, order, avoid_dirty, &b);
 	if (index < 0 && order) {
-		sweep(c, order);
+		lists_sweep(c, order);
 		index = claim(c, order, avoid_dirty, &b);
 	}
 	if (index < 0 && avoid_dirty)
@@ -592,7 +286,7 @@ int cache_alloc(struct cache *c, unsigned int order, unsigned int flags,
 		index = claim_active(c, order, &b);
 	if (index < 0)
 		return -ENOMEM;
-	cache_prepare(c, b, (unsigned int)index, order, flags);
+	dirty_prepare(c, b, (unsigned int)index, order, flags);
 	*pfn = block_pfn(b) + (unsigned int)index;
 	return 0;
 }
@@ -650,7 +344,7 @@ int cache_free(struct cache *c, struct block *b, unsigned long pfn, unsigned int
 	int nr_free;
 
 	if (unlikely(!serves(b))) {
-		clean(c, b, index, order);
+		dirty_clean(c, b, index, order);
 		return 0; /* its pages go nowhere any more */
 	}
 	if (unlikely(!in_use(b, index, order)))
@@ -658,7 +352,7 @@ int cache_free(struct cache *c, struct block *b, unsigned long pfn, unsigned int
 	if (!order) {
 		if (unlikely(in_magazine(c, pfn)))
 			return refuse(c, b, "a page was freed that is in a magazine");
-		if (unlikely(clean(c, b, index, 0))) {
+		if (unlikely(dirty_clean(c, b, index, 0))) {
 			if (magazine_push(c, DIRTY, pfn))
 				return 0;
 		} else {
@@ -668,14 +362,14 @@ int cache_free(struct cache *c, struct block *b, unsigned long pfn, unsigned int
 			return 0;
 		}
 	} else {
-		clean(c, b, index, order);
+		dirty_clean(c, b, index, order);
 	}
 
 	nr_free = block_free(b, index, order);
 	if (unlikely(nr_free < 0))
 		return refuse(c, b, "a page was freed twice");
-	if (!listed_right(b, nr_free))
-		cache_update(c, b);
+	if (!lists_right(b, nr_free))
+		lists_update(c, b);
 	return 0;
 }
 

@@ -328,26 +328,12 @@ static inline bool cache_is_low(struct cache *c)
 /* Have the host call allocator_balance() soon.  Any context, locks of the core held. */
 void cache_ask(struct cache *c);
 
-/* --- between cache.c, run.c, refill.c and shrink.c ----------------------- */
+/* --- between the files of a cache ---------------------------------------- */
 
 static inline void cache_count(struct cache *c, enum cache_stat stat, long n)
 {
 	atomic_long_add(n, &c->stats[stat]);
 }
-
-/* Move a block to the list where it belongs now; the other two with the lock of
- * its shard held.
- */
-void cache_update(struct cache *c, struct block *b);
-void cache_update_locked(struct cache *c, struct block *b);
-void cache_unlist(struct cache *c, struct block *b);
-
-/*
- * What the client asked for becomes true of pages just claimed: zero, or in
- * the hands of a client that does not care.
- */
-void cache_prepare(struct cache *c, struct block *b, unsigned int index,
-		   unsigned int order, unsigned int flags);
 
 /* Never serve from this block again; it is not given back either. */
 void cache_quarantine(struct cache *c, struct block *b, const char *why);
@@ -357,8 +343,5 @@ void cache_quarantine(struct cache *c, struct block *b, const char *why);
  * pages are the system's, or all of them are ours and not yet published.
  */
 void cache_heal(struct cache *c, struct block *b);
-
-/* The masks of a block, made if there are none; NULL when out of memory. */
-struct block_masks *block_get_masks(struct block *b, gfp_t gfp);
 
 #endif /* UM_CACHE_H */

@@ -18,6 +18,7 @@
  * on a low mark has the next one made before the cache is empty (policy.c).
  */
 #include "allocator.h"
+#include "lists.h"
 
 /* Stop taking pieces when this many pages have come together. */
 #define PIECES_ENOUGH 64U
@@ -250,7 +251,7 @@ static void publish(struct cache *c, const struct piece *p)
 		spin_lock_irqsave(&s->lock, flags);
 		take_over(c, b, p);
 		nr_free = block_free(b, p->pfn % BLOCK_PAGES, order);
-		cache_update_locked(c, b);
+		lists_update_locked(c, b);
 		spin_unlock_irqrestore(&s->lock, flags);
 		if (nr_free < 0)
 			cache_quarantine(c, b, "a page that was taken is free already");

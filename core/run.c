@@ -9,6 +9,8 @@
  * in one step and with one flush.
  */
 #include "allocator.h"
+#include "dirty.h"
+#include "lists.h"
 
 static bool may_be_whole(const struct cache *c, const struct block *b)
 {
@@ -22,7 +24,7 @@ void cache_free_run(struct cache *c, struct block *b, unsigned int nr,
 		if (b == have)
 			continue;
 		block_free(b, 0, BLOCK_ORDER);
-		cache_update(c, b);
+		lists_update(c, b);
 	}
 }
 
@@ -41,7 +43,7 @@ bool cache_claim_run(struct cache *c, struct block *b, unsigned int nr,
 			cache_free_run(c, b, i, have);
 			return false;
 		}
-		cache_update(c, &b[i]);
+		lists_update(c, &b[i]);
 	}
 	return true;
 }
@@ -82,7 +84,7 @@ int cache_alloc_run(struct cache *c, unsigned int order, unsigned int flags,
 		b = table_lookup(&c->allocator->table, *pfn);
 	}
 	for (i = 0; i < nr; i++) {
-		cache_prepare(c, &b[i], 0, BLOCK_ORDER, flags);
+		dirty_prepare(c, &b[i], 0, BLOCK_ORDER, flags);
 		if (!(flags & UM_NOWAIT))
 			cond_resched();
 	}

@@ -13,6 +13,7 @@
  * by pressure on a part of it, that entry is split.
  */
 #include "allocator.h"
+#include "lists.h"
 
 /* How many of the idle blocks are looked at to find the emptiest region. */
 #define LOOK_AT 64U
@@ -44,7 +45,7 @@ static void forget(struct cache *c, struct block *b)
 {
 	struct region *r = table_region(&c->allocator->table, block_pfn(b));
 
-	cache_unlist(c, b);
+	lists_unlist(c, b);
 	if (b->flags & BLOCK_FALLBACK)
 		atomic_long_add(-1, &c->nr_fallback);
 	block_set_flags(b, 0, ~BLOCK_SPLIT);
@@ -89,9 +90,9 @@ static bool claim_whole(struct cache *c, struct block *b)
 	spin_lock_irqsave(&s->lock, flags);
 	claimed = (b->flags & state) == BLOCK_LIVE && block_take_whole(b);
 	if (claimed)
-		cache_unlist(c, b);
+		lists_unlist(c, b);
 	else
-		cache_update_locked(c, b);
+		lists_update_locked(c, b);
 	spin_unlock_irqrestore(&s->lock, flags);
 	return claimed;
 }
@@ -265,7 +266,7 @@ static unsigned long release_pieces(struct cache *c, struct block *b)
 		WRITE_ONCE(b->masks->owned[word], b->masks->owned[word] & ~bits[word]);
 	b->nr_owned = (u16)(b->nr_owned - done);
 	if (b->nr_owned)
-		cache_update_locked(c, b);
+		lists_update_locked(c, b);
 	else
 		forget(c, b);
 	spin_unlock_irqrestore(&s->lock, flags);

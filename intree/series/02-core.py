@@ -33,9 +33,9 @@ the last of them.
 from makefile import add_objects
 from project import copy
 
-OBJECTS = ("block", "table", "cache", "refill", "run", "policy", "shrink",
+OBJECTS = ("block", "table", "lists", "dirty", "cache", "refill", "run", "policy", "shrink",
            "allocator", "report")
-HEADERS = ("allocator.h", "block.h", "cache.h", "magazine.h", "platform.h",
+HEADERS = ("allocator.h", "block.h", "cache.h", "dirty.h", "lists.h", "magazine.h", "platform.h",
            "platform_kernel.h", "table.h")
 
 
