@@ -38,134 +38,26 @@
 #include <unistd.h>
 
 #include "allocator.h"
+#include "array.h"
 #include "peer.h"
+#include "rows.h"
 
-#define NR_PAGES    (1UL << 20)
-#define NR_BLOCKS   (NR_PAGES / BLOCK_PAGES)
-#define FIRST_BLOCK 1UL /* pfn 0 to 31 are never ours */
 #define MAX_THREADS 2
 #define MAX_ROUNDS  16
 #define AT_ONCE	    50000UL
-#define MAX_PEERS   128
 
 /* --- the machine --------------------------------------------------------- */
-
-struct array {
-	u32 blocks[NR_BLOCKS];
-	unsigned long nr;
-};
-
-static int array_get(void *host, int nid, unsigned int order, unsigned int flags,
-		     unsigned long *pfn)
-{
-	struct array *m = host;
-
-	(void)nid;
-	(void)flags;
-	if (order != BLOCK_ORDER || !m->nr)
-		return -ENOMEM;
-	*pfn = (unsigned long)m->blocks[--m->nr] << BLOCK_ORDER;
-	return 0;
-}
-
-static void array_put(void *host, unsigned long pfn, unsigned int order)
-{
-	struct array *m = host;
-
-	if (order != BLOCK_ORDER)
-		abort();
-	m->blocks[m->nr++] = (u32)(pfn >> BLOCK_ORDER);
-}
-
-static int array_unmap(void *host, unsigned long pfn, unsigned int order)
-{
-	(void)host;
-	(void)pfn;
-	(void)order;
-	return 0;
-}
-
-static void array_flush(void *host)
-{
-	(void)host;
-}
-
-static int array_heal(void *host, unsigned long pfn)
-{
-	(void)host;
-	(void)pfn;
-	return -EBUSY;
-}
-
-static bool array_unbroken(void *host, unsigned long pfn)
-{
-	(void)host;
-	(void)pfn;
-	return false;
-}
-
-static u64 now(void *host)
-{
-	struct timespec t;
-
-	(void)host;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (u64)t.tv_sec * 1000000000ULL + (u64)t.tv_nsec;
-}
-
-/* No thread runs while the main one shrinks. */
-static void array_drain(void *host, struct allocator *a)
-{
-	int cpu = um_cpu;
-
-	(void)host;
-	for (um_cpu = 0; um_cpu < (int)um_nr_cpus; um_cpu++)
-		allocator_drain_cpu(a);
-	um_cpu = cpu;
-}
-
-static int array_nearest_node(void *host, int nid, int prev)
-{
-	(void)host;
-	return prev < 0 ? nid : -1;
-}
-
-/* The core is content with a coarse clock, as the kernel's jiffies are. */
-static u64 coarse_now(void *host)
-{
-	struct timespec t;
-
-	(void)host;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (u64)t.tv_sec * 1000000000ULL + (u64)t.tv_nsec;
-}
-
-static const struct um_host_ops ops = {
-	.get = array_get,
-	.put = array_put,
-	.unmap = array_unmap,
-	.map = array_unmap,
-	.flush = array_flush,
-	.heal = array_heal,
-	.heal_region = array_heal,
-	.unbroken = array_unbroken,
-	.now = coarse_now,
-	.drain = array_drain,
-	.nearest_node = array_nearest_node,
-};
 
 static struct array machine;
 static struct allocator allocator;
 
-static void fail(const char *what)
+void fail(const char *what)
 {
 	fprintf(stderr, "bench/core: %s\n", what);
 	exit(1);
 }
 
 #ifdef PEER
-#define SUITE "peer"
-
 static void start(void)
 {
 	peer_start(NR_PAGES, um_nr_cpus);
@@ -186,8 +78,6 @@ static inline int free_pages(unsigned long pfn, unsigned int order)
 	return peer_free((unsigned int)um_cpu, order, pfn);
 }
 #else
-#define SUITE "core"
-
 /* All memory into the cache, wholly free. */
 static void start(void)
 {
@@ -199,7 +89,7 @@ static void start(void)
 	for (i = 0; i < NR_BLOCKS; i++)
 		machine.blocks[i] = (u32)(FIRST_BLOCK + NR_BLOCKS - 1 - i);
 	machine.nr = NR_BLOCKS;
-	if (allocator_init(&allocator, &ops, &machine, 1,
+	if (allocator_init(&allocator, &array_ops, &machine, 1,
 			   NR_PAGES + FIRST_BLOCK * BLOCK_PAGES))
 		fail("allocator_init() failed");
 	for (i = 0; i < NR_BLOCKS; i++)
@@ -251,6 +141,14 @@ static u64 read_counter(int fd)
 	if (fd >= 0 && read(fd, &value, sizeof(value)) != sizeof(value))
 		fail("can't read the instruction counter");
 	return value;
+}
+
+static u64 now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (u64)t.tv_sec * 1000000000ULL + (u64)t.tv_nsec;
 }
 
 /* --- workloads ----------------------------------------------------------- */
@@ -372,12 +270,12 @@ static __attribute__((noinline)) void at_once(struct worker *w)
 static void watch(struct span *s, int fd)
 {
 	s->instructions = read_counter(fd);
-	s->start = now(NULL);
+	s->start = now();
 }
 
 static void stop_watch(struct span *s, int fd)
 {
-	s->end = now(NULL);
+	s->end = now();
 	s->instructions = read_counter(fd) - s->instructions;
 }
 
@@ -543,121 +441,9 @@ static unsigned long share(enum workload work, unsigned int order, unsigned int 
 	return work == AT_ONCE_CASE ? AT_ONCE : (NR_PAGES / 4 >> order) / threads;
 }
 
-/* --- rows ----------------------------------------------------------------- */
+/* --- figures -------------------------------------------------------------- */
 
-#define REFERENCE "LLFree-c (reference)"
-
-static const char *peer_name = REFERENCE; /* of nanoseconds; of all else it is that */
-
-/* LLFree-c on two cores of a Zen 5, clang -O2, 2^20 frames, ns or blocks. */
-static struct {
-	char what[32];
-	int order;
-	unsigned int threads;
-	double value;
-} peers[MAX_PEERS] = {
-	{ "at_once", 0, 1, 53.2 },
-	{ "at_once", 3, 1, 57.8 },
-	{ "at_once", 6, 1, 53.4 },
-	{ "at_once", 9, 1, 39.9 },
-	{ "bulk", 0, 1, 56.1 },
-	{ "bulk", 3, 1, 57.1 },
-	{ "bulk", 6, 1, 63.1 },
-	{ "bulk", 9, 1, 57.9 },
-	{ "bulk_alloc", 0, 1, 31.7 },
-	{ "bulk_free", 0, 1, 22.9 },
-	{ "random", 0, 1, 56.1 },
-	{ "random", 3, 1, 55.9 },
-	{ "random", 6, 1, 63.2 },
-	{ "random", 9, 1, 57.9 },
-	{ "remote_free", 0, 1, 37.5 },
-	{ "bulk", 0, 2, 73.4 },
-	{ "bulk", 3, 2, 69.3 },
-	{ "bulk", 6, 2, 65.1 },
-	{ "bulk", 9, 2, 62.8 },
-	{ "random", 0, 2, 62.0 },
-	{ "random", 3, 2, 61.9 },
-	{ "random", 6, 2, 71.1 },
-	{ "random", 9, 2, 71.8 },
-	{ "keep_whole_0_rounds", 0, 1, 204 },
-	{ "keep_whole_20_rounds", 0, 1, 200 },
-	{ "keep_whole_40_rounds", 0, 1, 224 },
-	{ "keep_whole_60_rounds", 0, 1, 764 },
-	{ "keep_whole_100_rounds", 0, 1, 1082 },
-	{ "metadata_in_all_per_block", -1, 1, 72.8 },
-};
-
-static FILE *json;
 static bool counted;
-
-/* Rows that the peer wrote with --json; all but nanoseconds stay a reference. */
-static void read_peer(const char *name)
-{
-	char line[256], what[32], unit[16];
-	FILE *f = fopen(name, "r");
-	unsigned int i, threads;
-	double value;
-	int order;
-
-	if (!f)
-		fail("can't read the file of the peer's rows");
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line,
-			   "{\"suite\": \"peer\", \"case\": \"%31[^\"]\", \"order\": %d, "
-			   "\"threads\": %u, \"unit\": \"%15[^\"]\", \"value\": %lf",
-			   what, &order, &threads, unit, &value) != 5)
-			fail("not a row of a peer");
-		if (strcmp(unit, "ns"))
-			continue;
-		for (i = 0; i < MAX_PEERS && peers[i].what[0]; i++)
-			if (!strcmp(peers[i].what, what) && peers[i].order == order &&
-			    peers[i].threads == threads)
-				break;
-		if (i == MAX_PEERS)
-			fail("too many rows of a peer");
-		strcpy(peers[i].what, what);
-		peers[i].order = order;
-		peers[i].threads = threads;
-		peers[i].value = value;
-	}
-	fclose(f);
-	peer_name = "LLFree-c (this run)";
-}
-
-/* Negative when there is none. */
-static double peer_value(const char *what, int order, unsigned int threads)
-{
-	unsigned int i;
-
-	for (i = 0; i < MAX_PEERS && peers[i].what[0]; i++)
-		if (!strcmp(peers[i].what, what) && peers[i].order == order &&
-		    peers[i].threads == threads)
-			return peers[i].value;
-	return -1;
-}
-
-static void row(const char *what, int order, unsigned int threads, const char *unit,
-		double value)
-{
-	const char *name = strcmp(unit, "ns") ? REFERENCE : peer_name;
-	/* Nobody has counted its instructions. */
-	double peer = strcmp(unit, "instructions") ? peer_value(what, order, threads)
-						   : -1;
-
-	if (!json)
-		return;
-	fprintf(json, "{\"suite\": \"" SUITE "\", \"case\": \"%s\", \"order\": ", what);
-	if (order < 0)
-		fprintf(json, "null");
-	else
-		fprintf(json, "%d", order);
-	fprintf(json, ", \"threads\": %u, \"unit\": \"%s\", \"value\": %.2f, ", threads,
-		unit, value);
-	if (peer < 0)
-		fprintf(json, "\"peer\": null, \"peer_value\": null}\n");
-	else
-		fprintf(json, "\"peer\": \"%s\", \"peer_value\": %.1f}\n", name, peer);
-}
 
 static void phase_rows(const char *work, const char *phase, unsigned int order,
 		       unsigned int threads, const struct phase *p)
@@ -674,7 +460,7 @@ static void print_line(const char *work, unsigned int threads, unsigned int orde
 		       const struct phase *alloc, const struct phase *freed,
 		       const struct phase *sum)
 {
-	double peer = peer_value(work, (int)order, threads);
+	double peer = rows_peer(work, (int)order, threads);
 
 	printf("%-9s %7u %6u ", work, threads, order);
 	if (alloc)
@@ -702,7 +488,7 @@ static void speed(unsigned int repeats)
 	       "free ns", "pair ns");
 	if (counted)
 		printf(" %8s", "instr.");
-	printf(" %22s\n", peer_name);
+	printf(" %22s\n", rows_peer_name);
 	for (threads = 1; threads <= MAX_THREADS; threads++) {
 		for (work = 0; work < NR_WORKLOADS; work++) {
 			for (i = 0; i < ARRAY_SIZE(orders); i++) {
@@ -742,11 +528,11 @@ static void count_whole(unsigned long round)
 	struct allocator_report r;
 	char name[48];
 
-	array_drain(NULL, &allocator);
+	array_ops.drain(NULL, &allocator);
 	allocator_report(&allocator, 0, &r);
 	snprintf(name, sizeof(name), "keep_whole_%lu_rounds", round);
 	row(name, 0, 1, "blocks", (double)r.whole);
-	printf("%6lu %11lu %22.0f\n", round, r.whole, peer_value(name, 0, 1));
+	printf("%6lu %11lu %22.0f\n", round, r.whole, rows_peer(name, 0, 1));
 }
 
 /* 90 % allocated, a random half freed, then 10 % replaced in each round. */
@@ -868,12 +654,12 @@ int main(int argc, char **argv)
 			repeats = (unsigned int)max(atoi(optarg), 1);
 			break;
 		case 'j':
-			json = fopen(optarg, "w");
-			if (!json)
+			rows = fopen(optarg, "w");
+			if (!rows)
 				fail("can't write the file of rows");
 			break;
 		case 'p':
-			read_peer(optarg);
+			rows_read_peer(optarg);
 			break;
 		case 'o':
 			only = true;
@@ -906,7 +692,7 @@ int main(int argc, char **argv)
 	if (!counted)
 		fprintf(stderr,
 			"bench/core: no instruction counter here: none counted\n");
-	if (json && fclose(json))
+	if (rows && fclose(rows))
 		fail("can't write the file of rows");
 	return 0;
 }

@@ -26,8 +26,8 @@ define result
 	tail -n 1 >$(BUILD)/results/$(1); exit $$status
 endef
 
-.PHONY: check-unit check-tsan check-lab check-fuzz check-break bench-core
-check-unit check-tsan check-lab check-fuzz check-break bench-core: SHELL := /bin/bash
+.PHONY: check-unit check-tsan check-lab check-fuzz check-break
+check-unit check-tsan check-lab check-fuzz check-break: SHELL := /bin/bash
 
 $(HOST)/asan/%.o: core/%.c $(HOST_H)
 	@mkdir -p $(@D)
@@ -69,9 +69,6 @@ $(HOST)/break/%: tests/unit/%.c $(break_objects) $(HOST_H)
 $(HOST)/fuzz/trace: tests/fuzz/trace.c $(CORE_C) $(LAB_C) $(HOST_H)
 	@mkdir -p $(@D)
 	@$(CLANG) $(HOST_FLAGS) $(ASAN) -fsanitize=fuzzer $(filter %.c,$^) -o $@ -pthread
-$(HOST)/bench-core: bench/core.c $(CORE_C) $(HOST_H)
-	@mkdir -p $(@D)
-	@$(CC) $(HOST_FLAGS) -O2 $(filter %.c,$^) -o $@ -pthread
 
 unit_programs  := $(UNITS:%=$(HOST)/unit/%) $(HOST)/unit/threads
 tsan_programs  := $(patsubst %,$(HOST)/threads/%,block slab threads)
@@ -95,10 +92,3 @@ check-fuzz: $(HOST)/fuzz/trace
 
 check-break: $(break_programs) $(HOST)/break/lab
 	$(call result,break,tests/unit/break-check $(break_programs))
-
-bench-core: $(HOST)/bench-core $(if $(LLFREE),$(HOST)/bench-llfree)
-	@$(if $(LLFREE),$(HOST)/bench-llfree --json $(HOST)/llfree.rows >$(HOST)/llfree.log)
-	@$< $(if $(LLFREE),--peer $(HOST)/llfree.rows) --json $(HOST)/core.rows
-	@grep -q '"instructions"' $(HOST)/core.rows || \
-		bench/instructions $< $(HOST)/core.rows
-	@bench/merge $(BUILD)/bench.json $(HOST)/core.rows
