@@ -14,18 +14,6 @@ void client_destroy(struct client *c)
 	free(c->held);
 }
 
-static void lock(struct machine *m)
-{
-	if (m->config.threaded)
-		pthread_mutex_lock(&m->lock);
-}
-
-static void unlock(struct machine *m)
-{
-	if (m->config.threaded)
-		pthread_mutex_unlock(&m->lock);
-}
-
 static void check_page(struct client *c, unsigned long pfn, unsigned int flags)
 {
 	struct machine *m = c->machine;
@@ -59,10 +47,10 @@ static void received(struct client *c, int nid, unsigned long pfn, unsigned int 
 	unsigned long i, end = pfn + (1UL << order);
 	struct held *more;
 
-	lock(m);
+	machine_lock(m);
 	if (pfn & ((1UL << order) - 1) || end > m->nr_pages) {
 		machine_broken(m, "pfn %#lx was handed out as order %u", pfn, order);
-		unlock(m);
+		machine_unlock(m);
 		return;
 	}
 	if (flags & UM_THISNODE && machine_node(m, pfn) != nid)
@@ -73,7 +61,7 @@ static void received(struct client *c, int nid, unsigned long pfn, unsigned int 
 		m->tag[i] = (u64)c->id << 2 | 2 | (flags & UM_ZERO ? 0 : TAG_NOT_ZEROED);
 		m->nr_held[i >> BLOCK_ORDER]++;
 	}
-	unlock(m);
+	machine_unlock(m);
 
 	if (c->nr_held == c->room) {
 		c->room = max(c->room * 2, 64UL);
@@ -128,10 +116,10 @@ void client_mark_dirty(struct client *c, unsigned long i)
 	unsigned long pfn = c->held[i].pfn, k;
 
 	allocator_mark_dirty(&m->allocator, pfn);
-	lock(m);
+	machine_lock(m);
 	for (k = 0; k < BLOCK_PAGES; k++)
 		m->tag[pfn + k] |= TAG_NOT_ZEROED;
-	unlock(m);
+	machine_unlock(m);
 }
 
 unsigned long client_alloc_bulk(struct client *c, int nid, unsigned int flags,
@@ -169,12 +157,12 @@ void client_free(struct client *c, unsigned long i, unsigned int order)
 
 	order = min(order, (unsigned int)h.order);
 	c->held[i] = c->held[--c->nr_held];
-	lock(m);
+	machine_lock(m);
 	for (pfn = h.pfn; pfn < end; pfn++) {
 		m->holder[pfn] = 0;
 		m->nr_held[pfn >> BLOCK_ORDER]--;
 	}
-	unlock(m);
+	machine_unlock(m);
 
 	/* Frees are for any context. */
 	um_atomic = true;

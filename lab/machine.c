@@ -26,18 +26,6 @@ void machine_warn(const char *file, int line, const char *what)
 		machine_broken(m, "warning at %s:%d: %s", file, line, what);
 }
 
-static void lock(struct machine *m)
-{
-	if (m->config.threaded)
-		pthread_mutex_lock(&m->lock);
-}
-
-static void unlock(struct machine *m)
-{
-	if (m->config.threaded)
-		pthread_mutex_unlock(&m->lock);
-}
-
 /* --- what every operation checks ------------------------------------------ */
 
 static bool in_memory(struct machine *m, const char *op, unsigned long pfn,
@@ -195,16 +183,16 @@ static int machine_get(void *host, int nid, unsigned int order, unsigned int fla
 	unsigned long larger;
 	int err;
 
-	lock(m);
+	machine_lock(m);
 	if (nid < 0 || nid >= (int)m->config.nr_nodes || order > REGION_ORDER ||
 	    flags & ~UM_TRY) {
 		machine_broken(m, "get() of node %d, order %u, flags %#x", nid, order,
 			       flags);
-		unlock(m);
+		machine_unlock(m);
 		return -ENOMEM;
 	}
 	if (called(m, OP_GET, true)) {
-		unlock(m);
+		machine_unlock(m);
 		return -ENOMEM;
 	}
 	err = machine_find(m, nid, order, pfn);
@@ -214,14 +202,14 @@ static int machine_get(void *host, int nid, unsigned int order, unsigned int fla
 			       "get() of order %u although there is a larger one at %#lx",
 			       order, larger);
 	if (err && m->config.reclaim && !(flags & UM_TRY)) {
-		unlock(m);
+		machine_unlock(m);
 		allocator_shrink(&m->allocator, -1, 1UL << order, UM_TRY);
-		lock(m);
+		machine_lock(m);
 		err = machine_find(m, nid, order, pfn);
 	}
 	if (!err)
 		take(m, *pfn, order, OWNER_CORE, 0);
-	unlock(m);
+	machine_unlock(m);
 	return err;
 }
 
@@ -233,7 +221,7 @@ static int machine_get_near(void *host, int nid, unsigned int *order, unsigned l
 	unsigned int largest = *order;
 	int err = -ENOMEM;
 
-	lock(m);
+	machine_lock(m);
 	end = min(end, first + m->config.node_pages);
 	if (!called(m, OP_GET, true))
 		err = find_run(m, BLOCK_ORDER, max(*pfn, first), end, pfn);
@@ -243,7 +231,7 @@ static int machine_get_near(void *host, int nid, unsigned int *order, unsigned l
 			break;
 	if (!err)
 		take(m, *pfn, *order, OWNER_CORE, 0);
-	unlock(m);
+	machine_unlock(m);
 	return err;
 }
 
@@ -252,7 +240,7 @@ static void machine_put(void *host, unsigned long pfn, unsigned int order)
 	struct machine *m = host;
 	unsigned long i;
 
-	lock(m);
+	machine_lock(m);
 	called(m, OP_PUT, false);
 	if (core_has(m, "put", pfn, order, false)) {
 		for (i = pfn; i < pfn + (1UL << order); i++) {
@@ -273,7 +261,7 @@ static void machine_put(void *host, unsigned long pfn, unsigned int order)
 		}
 		give_back(m, pfn, order);
 	}
-	unlock(m);
+	machine_unlock(m);
 }
 
 static int machine_unmap(void *host, unsigned long pfn, unsigned int order)
@@ -281,10 +269,10 @@ static int machine_unmap(void *host, unsigned long pfn, unsigned int order)
 	struct machine *m = host;
 	int ret = UNMAP_ERRNO;
 
-	lock(m);
+	machine_lock(m);
 	if (!called(m, OP_UNMAP, true) && core_has(m, "unmap", pfn, order, false))
 		ret = directmap_unmap(&m->map, pfn, order, SPLIT_BY_US);
-	unlock(m);
+	machine_unlock(m);
 	return ret;
 }
 
@@ -293,7 +281,7 @@ static int machine_map(void *host, unsigned long pfn, unsigned int order)
 	struct machine *m = host;
 	int ret = -EIO;
 
-	lock(m);
+	machine_lock(m);
 	if (called(m, OP_MAP, false)) {
 		/* A region may well be mapped block by block then. */
 		if (order <= BLOCK_ORDER) {
@@ -306,7 +294,7 @@ static int machine_map(void *host, unsigned long pfn, unsigned int order)
 			machine_broken(m, "map() of pfn %#lx, order %u, would split", pfn,
 				       order);
 	}
-	unlock(m);
+	machine_unlock(m);
 	return ret;
 }
 
@@ -314,10 +302,10 @@ static void machine_flush(void *host)
 {
 	struct machine *m = host;
 
-	lock(m);
+	machine_lock(m);
 	called(m, OP_FLUSH, true);
 	directmap_flush(&m->map);
-	unlock(m);
+	machine_unlock(m);
 }
 
 static int machine_heal(void *host, unsigned long pfn)
@@ -325,7 +313,7 @@ static int machine_heal(void *host, unsigned long pfn)
 	struct machine *m = host;
 	int ret = -EBUSY;
 
-	lock(m);
+	machine_lock(m);
 	if (in_memory(m, "heal", pfn, BLOCK_ORDER)) {
 		if (!called(m, OP_HEAL, true))
 			ret = directmap_heal(&m->map, pfn);
@@ -333,7 +321,7 @@ static int machine_heal(void *host, unsigned long pfn)
 			machine_broken(m, "heal() of pfn %#lx, which others split", pfn);
 		m->heal_refused[pfn >> BLOCK_ORDER] = !!ret;
 	}
-	unlock(m);
+	machine_unlock(m);
 	return ret;
 }
 
@@ -342,7 +330,7 @@ static int machine_heal_region(void *host, unsigned long pfn)
 	struct machine *m = host;
 	int ret = -EBUSY;
 
-	lock(m);
+	machine_lock(m);
 	if (pfn >= m->nr_pages || pfn & ((1UL << REGION_ORDER) - 1)) {
 		machine_broken(m, "heal_region() of pfn %#lx", pfn);
 	} else {
@@ -352,7 +340,7 @@ static int machine_heal_region(void *host, unsigned long pfn)
 			machine_broken(m, "heal_region() of pfn %#lx, which others split",
 				       pfn);
 	}
-	unlock(m);
+	machine_unlock(m);
 	return ret;
 }
 
@@ -361,10 +349,10 @@ static bool machine_unbroken(void *host, unsigned long pfn)
 	struct machine *m = host;
 	bool unbroken;
 
-	lock(m);
+	machine_lock(m);
 	unbroken = pfn < m->nr_pages && !m->map.region_split[pfn >> REGION_ORDER] &&
 		   !m->map.region_absent[pfn >> REGION_ORDER];
-	unlock(m);
+	machine_unlock(m);
 	return unbroken;
 }
 
@@ -372,13 +360,13 @@ static void machine_zero(void *host, unsigned long pfn, unsigned int order)
 {
 	struct machine *m = host;
 
-	lock(m);
+	machine_lock(m);
 	called(m, OP_ZERO, false);
 	if (core_has(m, "zero", pfn, order, true)) {
 		memset(&m->tag[pfn], 0, sizeof(*m->tag) << order);
 		m->pages_zeroed += 1UL << order;
 	}
-	unlock(m);
+	machine_unlock(m);
 }
 
 static u64 machine_now(void *host)
@@ -392,11 +380,11 @@ static void machine_wake(void *host, int nid)
 {
 	struct machine *m = host;
 
-	lock(m);
+	machine_lock(m);
 	if ((unsigned int)nid >= m->config.nr_nodes)
 		machine_broken(m, "a refill of node %d is asked for", nid);
 	m->asked++;
-	unlock(m);
+	machine_unlock(m);
 }
 
 static void machine_drain(void *host, struct allocator *a)
@@ -404,9 +392,9 @@ static void machine_drain(void *host, struct allocator *a)
 	struct machine *m = host;
 	int cpu = um_cpu;
 
-	lock(m);
+	machine_lock(m);
 	called(m, OP_DRAIN, true);
-	unlock(m);
+	machine_unlock(m);
 	if (m->config.threaded) {
 		for (cpu = 0; cpu < (int)m->config.nr_cpus; cpu++)
 			__atomic_store_n(&m->drain_wanted[cpu], 1, __ATOMIC_RELEASE);

@@ -103,6 +103,19 @@ struct machine {
 int machine_init(struct machine *m, const struct machine_config *config);
 void machine_destroy(struct machine *m);
 
+/* For what is done to a threaded machine in one piece. */
+static inline void machine_lock(struct machine *m)
+{
+	if (m->config.threaded)
+		pthread_mutex_lock(&m->lock);
+}
+
+static inline void machine_unlock(struct machine *m)
+{
+	if (m->config.threaded)
+		pthread_mutex_unlock(&m->lock);
+}
+
 /* Remember that something is wrong, unless something is already. */
 void machine_broken(struct machine *m, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -304,6 +304,17 @@ void *map_shared(int fd, size_t bytes)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+uint8_t *um_object(uint64_t bytes, uint32_t flags, int *fd)
+{
+	uint8_t *p;
+
+	*fd = um_create(bytes, flags, UNMAPPED_ANY_NODE);
+	p = *fd < 0 ? NULL : map_shared(*fd, bytes);
+	if (!p)
+		die("object of %lu bytes", (unsigned long)bytes);
+	return p;
+}
+
 void touch(void *p, size_t bytes)
 {
 	volatile uint8_t *byte = p;

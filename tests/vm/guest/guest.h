@@ -82,6 +82,8 @@ int um_create(uint64_t bytes, uint32_t flags, int32_t node);
 int secretmem_open(size_t bytes);
 /* A shared, read-write mapping, or NULL and errno. */
 void *map_shared(int fd, size_t bytes);
+/* An object with one; ends the program when there is none. */
+uint8_t *um_object(uint64_t bytes, uint32_t flags, int *fd);
 /* Write a byte to each page: allocates all of them. */
 void touch(void *p, size_t bytes);
 bool is_zero(const void *p, size_t bytes);

@@ -23,17 +23,6 @@
 #define SNAPSHOT "/tmp/snapshot"
 #define WIPE	 UNMAPPED_CREATE_WIPE_ON_HIBERNATE
 
-static uint8_t *object(uint64_t bytes, uint32_t flags, int *fd)
-{
-	uint8_t *p;
-
-	*fd = um_create(bytes, flags, UNMAPPED_ANY_NODE);
-	p = *fd < 0 ? NULL : map_shared(*fd, bytes);
-	if (!p)
-		die("object of %lu bytes", (unsigned long)bytes);
-	return p;
-}
-
 static long held(int fd, long *wipes)
 {
 	struct unmapped_status s = { .argsz = sizeof(s) };
@@ -85,8 +74,8 @@ static void refusals(void)
 	uint8_t *p, *q, *of[30];
 	long wipes;
 
-	p = object(4 * PAGE, 0, &fd);
-	q = object(4 * PAGE, WIPE, &wiped);
+	p = um_object(4 * PAGE, 0, &fd);
+	q = um_object(4 * PAGE, WIPE, &wiped);
 	touch(q, 4 * PAGE);
 	touch(p, PAGE);
 	ok_errno(notice(), EBUSY, "an ordinary object of one page");
@@ -103,7 +92,7 @@ static void refusals(void)
 	hold("0");
 
 	for (i = 0; i < 30; i++) {
-		of[i] = object(PAGE, 0, &many[i]);
+		of[i] = um_object(PAGE, 0, &many[i]);
 		of[i][0] = 1;
 	}
 	ok_errno(notice(), EBUSY, "30 objects");
@@ -123,11 +112,11 @@ static void closed(void)
 	int fd, other_fd, late_fd, n, err;
 	pid_t a, b;
 
-	p = object(2 * BLOCK, WIPE, &fd);
+	p = um_object(2 * BLOCK, WIPE, &fd);
 	memset(p, 0x5a, 2 * BLOCK);
-	other = object(4 * PAGE, WIPE, &other_fd);
+	other = um_object(4 * PAGE, WIPE, &other_fd);
 	touch(other, 4 * PAGE);
-	late = object(4 * PAGE, 0, &late_fd); /* holds nothing yet */
+	late = um_object(4 * PAGE, 0, &late_fd); /* holds nothing yet */
 	n = notice();
 	ok_errno(n, 0, "objects that may be wiped, and one that is empty");
 	ok(held(fd, &wipes) == 0 && wipes == 1, "wiped, once");

@@ -29,17 +29,6 @@ static struct secret secret, control;
 static uint8_t *large, *small, *busy, *ordinary;
 static int large_fd, small_fd;
 
-static uint8_t *object(uint64_t bytes, uint32_t flags, int *fd)
-{
-	uint8_t *p;
-
-	*fd = um_create(bytes, flags, UNMAPPED_ANY_NODE);
-	p = *fd < 0 ? NULL : map_shared(*fd, bytes);
-	if (!p)
-		die("object of %lu bytes", (unsigned long)bytes);
-	return p;
-}
-
 static void write_all(uint8_t *p, size_t bytes, const struct secret *s)
 {
 	size_t i;
@@ -70,7 +59,7 @@ static struct unmapped_status status(int fd)
 static void leave_behind(void)
 {
 	int fd;
-	uint8_t *p = object(LARGE, UNMAPPED_CREATE_NO_ZERO, &fd);
+	uint8_t *p = um_object(LARGE, UNMAPPED_CREATE_NO_ZERO, &fd);
 
 	write_all(p, LARGE, &secret);
 	munmap(p, LARGE);
@@ -88,7 +77,7 @@ static void refused(void)
 	pid = fork();
 	if (!pid) {
 		prctl(PR_SET_NAME, "keeper");
-		touch(object(16 * PAGE, 0, &fd), 3 * PAGE);
+		touch(um_object(16 * PAGE, 0, &fd), 3 * PAGE);
 		if (write(ready[1], "", 1) != 1)
 			_exit(1);
 		pause();
@@ -172,9 +161,9 @@ int main(void)
 	if (ordinary == MAP_FAILED)
 		die("mmap");
 	write_all(ordinary, SMALL, &control);
-	large = object(LARGE, WIPE, &large_fd);
-	small = object(SMALL, WIPE | UNMAPPED_CREATE_NOHUGE, &small_fd);
-	busy = object(PAGE, WIPE, &busy_fd);
+	large = um_object(LARGE, WIPE, &large_fd);
+	small = um_object(SMALL, WIPE | UNMAPPED_CREATE_NOHUGE, &small_fd);
+	busy = um_object(PAGE, WIPE, &busy_fd);
 	busy[0] = 1;
 	write_all(large, LARGE, &secret);
 	write_all(small, SMALL, &secret);
