@@ -80,6 +80,31 @@ static void *allocate(size_t size)
 	return p;
 }
 
+/* Bytes that may be used of an object, 0 if it is none. */
+static size_t usable_size(const void *p)
+{
+	size_t size = slabs_usable(&lib.slabs, p);
+	unsigned long pfn;
+	struct span *s;
+
+	if (size || !page_of(p, &pfn))
+		return size;
+	s = span_of(pfn, false);
+	if (!s || s->kind == SPAN_NONE)
+		return 0;
+	return s->kind == SPAN_GUARDED || p == page_address(pfn) ? s->size : 0;
+}
+
+/* As LEAVE(), with what was asked for. */
+static inline void leave_with(enum entry e, void *p, size_t size)
+{
+	if (likely(e != ENTERED_SHARED))
+		return;
+	if (lib.watched && p)
+		watch_alloc(p, size);
+	thread_leave();
+}
+
 EXPORT void *unmapped_malloc(size_t size)
 {
 	enum entry e = ENTER();
@@ -88,7 +113,7 @@ EXPORT void *unmapped_malloc(size_t size)
 	if (unlikely(e == ENTRY_FAILED))
 		return NULL;
 	p = allocate(size);
-	LEAVE(e);
+	leave_with(e, p, size);
 	return p;
 }
 
@@ -130,7 +155,7 @@ EXPORT void *unmapped_aligned_alloc(size_t alignment, size_t size)
 		if (!p)
 			errno = ENOMEM;
 	}
-	LEAVE(e);
+	leave_with(e, p, size);
 	return p;
 }
 
@@ -205,6 +230,8 @@ EXPORT void unmapped_free(void *p)
 		errno = was;
 		return;
 	}
+	if (unlikely(e == ENTERED_SHARED) && lib.watched && !inherited(p))
+		watch_free(p, usable_size(p));
 	do
 		err = slabs_free(&lib.slabs, p);
 	while (unlikely(err == -EOVERFLOW) && canary_was_wiped(p));
@@ -217,22 +244,17 @@ EXPORT void unmapped_free(void *p)
 
 EXPORT size_t unmapped_usable_size(const void *p)
 {
-	size_t size = 0;
-	unsigned long pfn;
-	struct span *s;
 	enum entry e;
+	size_t size;
 
 	if (!p)
 		return 0;
 	e = ENTER();
 	if (e == ENTRY_FAILED)
 		return 0;
-	size = slabs_usable(&lib.slabs, p);
-	if (!size && page_of(p, &pfn)) {
-		s = span_of(pfn, false);
-		if (s && (s->kind == SPAN_GUARDED || p == page_address(pfn)))
-			size = s->kind == SPAN_NONE ? 0 : s->size;
-	}
+	size = usable_size(p);
+	if (lib.watched && size)
+		watch_usable(p, size);
 	LEAVE(e);
 	return size;
 }

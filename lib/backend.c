@@ -173,8 +173,10 @@ static int locked_map(void *at, size_t bytes)
 
 	if (err)
 		return err;
-	/* Valgrind does not know mlock2(2), of which glibc makes EINVAL. */
-	if (!mlock2(at, bytes, MLOCK_ONFAULT) || (errno == EINVAL && !mlock(at, bytes)))
+	/* Valgrind does not know mlock2(2), and says so; glibc makes EINVAL of it. */
+	if (!lib.watched && !mlock2(at, bytes, MLOCK_ONFAULT))
+		return 0;
+	if ((lib.watched || errno == EINVAL) && !mlock(at, bytes))
 		return 0;
 	if (errno == ENOMEM || errno == EPERM || errno == EAGAIN)
 		return failed_limit(bytes);

@@ -35,8 +35,11 @@ static bool canary_is_there(const char *p)
 
 static int protect(unsigned long pfn, unsigned long nr, int prot)
 {
-	if (!mprotect(page_address(pfn), nr * PAGE_SIZE, prot))
+	if (!mprotect(page_address(pfn), nr * PAGE_SIZE, prot)) {
+		if (lib.watched)
+			watch_pages(page_address(pfn), nr * PAGE_SIZE);
 		return 0;
+	}
 	return failed(-ENOMEM, "mprotect: %s: sysctl vm.max_map_count may be too low",
 		      strerror(errno));
 }
@@ -117,6 +120,8 @@ EXPORT void *unmapped_guarded_malloc(size_t size)
 	p = guarded_alloc(size);
 	if (!p)
 		errno = ENOMEM;
+	else if (lib.watched)
+		watch_alloc(p, size);
 	LEAVE(e);
 	return p;
 }
@@ -176,6 +181,8 @@ EXPORT int unmapped_protect(void *p, int access)
 		err = protect(pfn - s->lead + 1, pages_of(s->size), prots[access]);
 		if (!err)
 			s->access = (u8)access;
+		if (!err && lib.watched && access != UNMAPPED_NOACCESS)
+			watch_usable(p, s->size);
 	}
 	LEAVE(e);
 	return err ? -1 : 0;

@@ -8,6 +8,7 @@
  *		 core's pfn is an offset in it (window.c)
  *	backend	 what memory is mapped there (backend.c)
  *	thread	 each thread is a CPU of the core (thread.c)
+ *	watch	 what Valgrind's memcheck is told (watch.c)
  *	metadata memory for the core's structures; malloc() is not used (metadata.c)
  *
  * All state is in struct lib and in memory from metadata.c.  Both are wiped in a
@@ -48,6 +49,7 @@ struct span {
 
 struct lib {
 	bool ready;
+	bool watched; /* by memcheck */
 	pthread_mutex_t starting;
 	pthread_mutex_t slot0;	  /* of those who use slot 0 */
 	u64 slots[NR_SLOTS / 64]; /* in use */
@@ -95,6 +97,18 @@ bool inherited(const void *p);
 
 /* Take slot 0, for what has to be done to it by one who has a slot. */
 void thread_drain_shared(void);
+
+/* --- watch.c ------------------------------------------------------------------ */
+
+/* Whether memcheck runs us; all else is called only if so. */
+bool watch_wanted(void);
+/* The library is at work in this thread, and touches what the program must not. */
+void watch_pause(void);
+void watch_resume(void);
+void watch_pages(const void *p, size_t bytes);
+void watch_alloc(void *p, size_t size);
+void watch_free(void *p, size_t usable);
+void watch_usable(const void *p, size_t usable);
 
 /* --- window.c ----------------------------------------------------------------- */
 

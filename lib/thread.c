@@ -90,6 +90,7 @@ static int start(void)
 	while (!secret)
 		if (getrandom(&secret, sizeof(secret), 0) != sizeof(secret))
 			return failed(-ENOSYS, "getrandom: %s", strerror(errno));
+	lib.watched = watch_wanted();
 	memset(lib.missing, 0, sizeof(lib.missing));
 	err = backend_init();
 	if (!err)
@@ -154,7 +155,7 @@ enum entry thread_enter(void)
 		if (err)
 			return ENTRY_FAILED;
 	}
-	if (!ended && key_made) {
+	if (!ended && key_made && !lib.watched) {
 		slot = slot_take();
 		if (slot && !pthread_setspecific(key, &lib)) {
 			um_cpu = slot;
@@ -165,11 +166,15 @@ enum entry thread_enter(void)
 					   __ATOMIC_SEQ_CST);
 	}
 	pthread_mutex_lock(&lib.slot0);
+	if (lib.watched)
+		watch_pause();
 	return ENTERED_SHARED;
 }
 
 void thread_leave(void)
 {
+	if (lib.watched)
+		watch_resume();
 	pthread_mutex_unlock(&lib.slot0);
 }
 

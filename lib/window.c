@@ -162,6 +162,8 @@ static int window_get(void *host, int nid, unsigned int order, unsigned int flag
 		va_free(*pfn, order);
 		return -ENOMEM;
 	}
+	if (lib.watched)
+		watch_pages(page_address(*pfn), bytes);
 	if (lib.backend->populated)
 		mark_touched(*pfn, 1UL << order, true);
 	return 0;

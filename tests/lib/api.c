@@ -165,7 +165,7 @@ static void random_trace(void **state)
 	size_t i;
 
 	(void)state;
-	for (step = 0; step < 40000; step++) {
+	for (step = 0; step < 40000 / smaller; step++) {
 		r = rng(&seed);
 		if (n < HELD && (r & 7) < (step / 4000 % 2 ? 3U : 5U)) {
 			i = (r >> 8) % (r & 0x30 ? 200 : r & 0xc0 ? 8000 : 100000);
@@ -345,8 +345,19 @@ int main(int argc, char **argv)
 		cmocka_unit_test(stats_of_any_size),
 	};
 
+	const struct CMUnitTest small[] = {
+		cmocka_unit_test(calloc_multiplies),
+		cmocka_unit_test(too_large),
+		cmocka_unit_test(strdup_copies),
+		cmocka_unit_test(compared_and_cleared),
+		cmocka_unit_test(random_trace),
+		cmocka_unit_test(ten_thousand_in_a_mebibyte),
+		cmocka_unit_test(trim_gives_all_back),
+		cmocka_unit_test(stats_of_any_size),
+	};
+
 	/* For the runner: is the backend that the environment names to be had? */
 	if (argc > 1 && !strcmp(argv[1], "backend"))
 		return !unmapped_backend(NULL);
-	return cmocka_run_group_tests_name("api", tests, NULL, NULL);
+	return run_or_small("api", tests, small);
 }

@@ -166,7 +166,7 @@ static void guarded_again_and_again(void **state)
 	unsigned int i, k;
 
 	(void)state;
-	for (i = 0; i < HOW_OFTEN; i++) {
+	for (i = 0; i < HOW_OFTEN / smaller; i++) {
 		k = i % 100;
 		unmapped_free(p[k]);
 		p[k] = unmapped_guarded_malloc(i * 7 % 9000);
@@ -296,7 +296,7 @@ static void misuse_ends_the_program(void **state)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(guarded_of_any_size),
@@ -308,6 +308,11 @@ int main(void)
 #endif
 		cmocka_unit_test(misuse_ends_the_program),
 	};
+	const struct CMUnitTest small[] = {
+		cmocka_unit_test(guarded_of_any_size),
+		cmocka_unit_test(protect_refuses),
+		cmocka_unit_test(guarded_again_and_again),
+	};
 
-	return cmocka_run_group_tests_name("misuse", tests, NULL, NULL);
+	return run_or_small("misuse", tests, small);
 }

@@ -40,7 +40,7 @@ static void *work(void *arg)
 	size_t size;
 	long i;
 
-	for (i = 0; i < STEPS && !stop; i++) {
+	for (i = 0; i < STEPS / smaller && !stop; i++) {
 		r = rng(&seed);
 		size = (r >> 8) % (r & 0xff ? 200 : 50000);
 		p = (r >> 40) % 500 ? unmapped_malloc(size)
@@ -625,7 +625,7 @@ static void hibernation(void **state)
 	assert_int_equal(unmapped_wipes(), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(threads_share_an_arena),
@@ -647,6 +647,13 @@ int main(void)
 		cmocka_unit_test(descriptors_closed_by_others),
 		cmocka_unit_test(hibernation),
 	};
+	const struct CMUnitTest small[] = {
+		cmocka_unit_test(threads_share_an_arena),
+		cmocka_unit_test(used_after_the_thread_ended),
+		cmocka_unit_test(twenty_generations),
+		cmocka_unit_test(never_dumped_nor_swapped),
+		cmocka_unit_test(hibernation),
+	};
 
-	return cmocka_run_group_tests_name("process", tests, NULL, NULL);
+	return run_or_small("process", tests, small);
 }

@@ -88,6 +88,19 @@ static inline int in_child(int (*fn)(void *arg), void *arg, char *said, size_t s
 		assert_true(!text__ || strstr(said__, text__)); \
 	} while (0)
 
+/*
+ * "small" as the argument: with so much less of everything, for tests/lib/valgrind,
+ * which runs what touches no memory on purpose that it must not.
+ */
+#define SMALLER 50
+static unsigned int smaller __attribute__((unused)) = 1;
+
+#define run_or_small(name, tests, small) \
+	(argc > 1 && !strcmp(argv[1], "small") \
+		 ? (smaller = SMALLER, \
+		    cmocka_run_group_tests_name(name, small, NULL, NULL)) \
+		 : cmocka_run_group_tests_name(name, tests, NULL, NULL))
+
 static inline bool is_zero(const void *p, size_t n)
 {
 	const unsigned char *c = p;
