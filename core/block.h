@@ -30,7 +30,7 @@
 #define HALF_PAGES 32U
 #define HALF_SHIFT 5U
 
-/* block.flags; changed under the cache's lock, read without it here and there. */
+/* block.flags; changed under the lock of its shard, read without it here and there. */
 #define BLOCK_LIVE	  (1U << 0) /* in use by its cache */
 #define BLOCK_FALLBACK	  (1U << 1) /* owned page by page: see masks */
 #define BLOCK_SPLIT	  (1U << 2) /* we split its 2 MiB entry */
@@ -43,7 +43,7 @@
 /**
  * struct block_masks - what only some blocks need to know
  * @owned:	pages that are the allocator's (fallback blocks); changed under
- *		the cache's lock
+ *		the lock of its shard
  * @dirty:	pages with a client's content that need not be zeroed for a
  *		client that does not ask for it; of a page in use: its client
  *		did not ask for it
@@ -59,7 +59,7 @@ struct block_masks {
  * @nr_free:	pages that may be claimed
  * @number:	pfn of the first page >> BLOCK_ORDER
  * @masks:	NULL when all pages are owned and none was ever dirty
- * @list:	on a list of the cache, under its lock
+ * @list:	on a list of its shard, under that one's lock
  * @nr_owned:	pages that are the allocator's; 0 when the block is not in use
  * @nid:	node of its pages
  * @list_id:	the list that @list is on

@@ -86,7 +86,7 @@ static void put_back(struct cache *c, u64 m)
 		lists_update(c, b);
 }
 
-/* The same from the lists.  Return: whether there is more to try. */
+/* Up to 32 pages from the lists.  Return: whether there is more to try. */
 static bool take_listed_half(struct cache *c, bool avoid_dirty, struct block **from,
 			     unsigned int *half, u32 *pages)
 {

@@ -9,8 +9,8 @@
  *
  * What is idle is told without a time for each block: whatever number of blocks
  * has been free all through an interval was needed by nobody in it (counted in
- * each shard: at least so many were).  The block
- * that a CPU is on does not count: it stays until somebody drains the CPU.
+ * each shard: at least so many were).  The block that a CPU is on does not count:
+ * it stays until somebody drains the CPU.
  */
 #include "allocator.h"
 

@@ -72,7 +72,7 @@
  *	EBADMSG		a reserved field is not zero
  *	EINVAL		bytes is zero or no multiple of the page size
  *	EFBIG		bytes is over UNMAPPED_MAX_BYTES
- *	ENODEV		node is neither UNMAPPED_ANY_NODE nor an online node
+ *	ENODEV		node is neither UNMAPPED_ANY_NODE nor a node with memory
  *	EPERM		UNMAPPED_CREATE_NO_ZERO without CAP_SYS_ADMIN
  *	EAGAIN		RLIMIT_MEMLOCK of the user would be exceeded
  *	ENOMEM, EMFILE, ENFILE	as for open(2)
