@@ -37,7 +37,7 @@ static const struct {
 	{ "blocks_released", "2 MiB blocks given back" },
 	{ "pieces_taken", "smaller pieces taken, for want of blocks" },
 	{ "pages_released", "pages given back" },
-	{ "failures", "changes of the direct map that failed" },
+	{ "failures", "requests that could not be served" },
 	{ "quarantined", "blocks withdrawn after something broken was seen" },
 };
 
