@@ -38,7 +38,7 @@ extern "C" {
 #define UNMAPPED_ATTR(...)
 #endif
 
-/* The largest object: 1 GiB, in bytes; a guarded one is 2 pages less. */
+/* The largest object: 1 GiB, in bytes; a guarded one is 2 pages and 16 bytes less. */
 #define UNMAPPED_MAX ((size_t)1 << 30)
 
 /* --- objects -------------------------------------------------------------- */
@@ -56,7 +56,8 @@ void unmapped_free(void *p);
  * each that are compared when it is freed.  Larger ones have whole pages of their
  * own.  All of it reads as zero, and is aligned to 16 bytes.
  *
- * Return: the object, also for 0 bytes; NULL with ENOMEM.
+ * Return: the object, also for 0 bytes; NULL with ENOMEM, or what unmapped_backend()
+ * fails with.
  */
 void *unmapped_malloc(size_t size) UNMAPPED_ATTR(malloc, alloc_size(1));
 
@@ -136,7 +137,8 @@ int unmapped_select(const char *names);
  *
  * UNMAPPED_DEBUG=1 in the environment prints the same on stderr, once.
  *
- * Return: its name; NULL with ENODEV when there is none.
+ * Return: its name; NULL with ENODEV when there is none, EINVAL when UNMAPPED_BACKEND
+ * has an unknown name.
  */
 const char *unmapped_backend(const char **missing);
 
