@@ -62,7 +62,8 @@ STAGE    = $(BUILD)/stage/$(RELEASE)$(if $(VARIANT),-$(VARIANT))
 variant_flags = $(if $(filter break,$(VARIANT)),UM_BREAK=1) $(if $(filter break-symbol,$(VARIANT)),UM_BREAK_SYMBOL=1)
 
 module:
-	@scripts/deps module$(if $(filter amd64,$(FLAVOUR)),-amd64) $(if $(filter-out 6.1,$(KERNEL)),kernels)
+	@scripts/deps $(if $(KDIR),install,module$(if $(filter amd64,$(FLAVOUR)),-amd64) \
+		$(if $(filter-out 6.1,$(KERNEL)),kernels))
 	@mkdir -p $(STAGE) $(MODULE)
 	@cp -pu -r core kernel include $(STAGE)/
 	@$(kbuild) $(variant_flags) modules \
@@ -80,8 +81,8 @@ install: module
 	install -D -m 644 include/uapi/linux/unmapped.h \
 		$(DESTDIR)$(PREFIX)/include/linux/unmapped.h
 	$(if $(DESTDIR),,depmod $(RELEASE))
-	@scripts/deps lib
 	@$(MAKE) -s install-lib
+	$(if $(DESTDIR),,ldconfig)
 
 # --- tests -----------------------------------------------------------------
 
