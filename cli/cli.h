@@ -27,6 +27,7 @@ struct verb {
 	const char *summary;
 	const char *help; /* lines of its own options, or "" */
 	bool table;	  /* takes the options of tables */
+	bool here;	  /* does something to this machine: no --sysroot */
 	int (*run)(int argc, char **argv);
 };
 

@@ -183,5 +183,6 @@ const struct verb verb_exec = {
 	.summary = "Run a command, and report what it did to the direct map",
 	.help = "  -f, --report FILE   write the report there, not to standard error\n",
 	.table = true,
+	.here = true,
 	.run = exec,
 };

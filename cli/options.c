@@ -30,8 +30,9 @@ static void usage(const struct verb *v)
 		       "  -b, --bytes         sizes in bytes\n"
 		       "  -o, --output LIST   columns, separated by commas; +LIST adds them\n"
 		       "      --output-all    all columns\n");
-	printf("      --sysroot DIR   look at what unmapped record wrote to DIR\n"
-	       "  -h, --help          this text\n");
+	if (!v->here)
+		printf("      --sysroot DIR   look at what unmapped record wrote to DIR\n");
+	printf("  -h, --help          this text\n");
 }
 
 void option_common(int c, const struct verb *v, struct style *s)

@@ -91,5 +91,6 @@ const struct verb verb_shrink = {
 	.summary = "Have the allocator give free memory back to the system",
 	.help = "  -q, --quiet         say nothing\n"
 		"  -b, --bytes         sizes in bytes\n",
+	.here = true,
 	.run = shrink,
 };
