@@ -21,8 +21,11 @@
 #include "map_local.h"
 #include "symbols.h"
 
-/* Four for nesting as promised, and as many for interrupts on top. */
-#define SLOTS 8U
+/*
+ * A task, a softirq and a hard interrupt on top of each other may have four each, as
+ * promised, and each may zero a page besides.
+ */
+#define SLOTS 16U
 
 /*
  * A page without a mapping follows the slots of each CPU: a prefetcher that
