@@ -406,7 +406,7 @@ static struct miscdevice device = {
 	.mode = 0600,
 };
 
-static bool registered;
+static bool ready, registered;
 
 umode_t unmapped_device_mode(void)
 {
@@ -418,11 +418,13 @@ int unmapped_device_set_mode(umode_t mode)
 {
 	int err;
 
-	if (!registered || mode == device.mode) {
+	if (!ready || (registered && mode == device.mode)) {
 		device.mode = mode;
 		return 0;
 	}
-	misc_deregister(&device);
+	/* It may be gone since a try before this one failed. */
+	if (registered)
+		misc_deregister(&device);
 	device.mode = mode;
 	device.minor = MISC_DYNAMIC_MINOR;
 	err = misc_register(&device);
@@ -439,7 +441,7 @@ int unmapped_device_init(void)
 	err = misc_register(&device);
 	if (err)
 		objects_exit();
-	registered = !err;
+	ready = registered = !err;
 	return err;
 }
 
