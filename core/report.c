@@ -87,6 +87,8 @@ void allocator_report(struct allocator *a, int nid, struct allocator_report *r)
 		if (!(b->flags & BLOCK_QUARANTINED))
 			report_runs(b, r);
 	}
+	/* A refill that is not over yet has made some free, and not yet counted them. */
+	r->pages_free = min(r->pages_free, r->pages_owned);
 }
 
 /* --- validation ---------------------------------------------------------- */

@@ -77,7 +77,7 @@ int cache_alloc_run(struct cache *c, unsigned int order, unsigned int flags,
 		if (flags & UM_NOWAIT)
 			return -ENOMEM;
 		err = cache_take_run(c, order, pfn);
-		if (err && cache_shrink(c, ~0UL, 0))
+		if (err && !(flags & UM_TRY) && cache_shrink(c, ~0UL, 0))
 			err = cache_take_run(c, order, pfn);
 		if (err)
 			return err;

@@ -139,6 +139,7 @@ struct page *contig_alloc(int nid, unsigned int order, gfp_t gfp, unsigned long 
 		end = ALIGN_DOWN(node_end_pfn(nid), nr);
 		for (pfn = end; pfn >= node_start_pfn(nid) + nr;) {
 			pfn -= nr;
+			cond_resched();
 			if (ktime_get_ns() > until || fatal_signal_pending(current))
 				return NULL;
 			unbroken = direct_map_unbroken(pfn);

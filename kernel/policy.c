@@ -46,8 +46,6 @@ static void start(struct delayed_work *work, unsigned int ms)
 
 static void restart(struct delayed_work *work, unsigned int ms)
 {
-	if (!queue)
-		return; /* a parameter, at load */
 	if (ms)
 		mod_delayed_work(queue, work, msecs_to_jiffies(ms));
 	else
