@@ -70,7 +70,6 @@ DATA = (
 UNLOAD = {
     "compat.h": ("compat_is_endbr",),
     "main.c": ("unmapped_exit",),
-    "sysfs.c": ("unmapped_sysfs_exit",),
     "vmap.c": ("vmap_exit",),
 }
 

@@ -91,16 +91,17 @@ static int __init unmapped_init(void)
 	if (err)
 		goto err_pm;
 	unmapped_debugfs_init();
-	err = unmapped_device_init();
-	if (err)
-		goto err_debugfs;
 	err = unmapped_sysfs_init();
 	if (err)
-		goto err_device;
+		goto err_debugfs;
+	/* Last: from here on there may be users. */
+	err = unmapped_device_init();
+	if (err)
+		goto err_sysfs;
 	return 0;
 
-err_device:
-	unmapped_device_exit();
+err_sysfs:
+	unmapped_sysfs_exit();
 err_debugfs:
 	unmapped_debugfs_exit();
 	kvm_probes_exit();
@@ -127,9 +128,11 @@ static void __exit unmapped_exit(void)
 	kvm_probes_exit();
 	unmapped_pm_exit();
 	unmapped_shrinker_exit();
-	unmapped_hotplug_exit();
-	vmap_exit();
 	policy_exit();
+	vmap_exit();
+	/* While a CPU that goes offline still gives back what it has. */
+	host_shrink(~0UL);
+	unmapped_hotplug_exit();
 	host_exit();
 	map_local_exit();
 }

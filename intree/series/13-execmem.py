@@ -139,7 +139,7 @@ def files(tree):
                        r"^#endif /\* _LINUX_UNMAPPED_H \*/$", HEADER)
     # From the beginning: areas can't take their pages from here before.
     main = "mm/unmapped/main.c"
-    tree.insert_before(main, r"^\treturn 0;\n\nerr_device:$",
+    tree.insert_before(main, r"^\treturn 0;\n\nerr_sysfs:$",
                        "\tif (IS_ENABLED(CONFIG_UNMAPPED_EXECMEM))\n"
                        "\t\tunmapped_put_page_enable();\n", within="unmapped_init")
     tree.insert_after(main, r'^#include "map_local.h"$', '#include "page.h"\n')
