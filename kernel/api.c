@@ -154,28 +154,41 @@ unsigned long unmapped_pages_alloc_bulk(int nid, gfp_t gfp, unsigned long nr,
 }
 EXPORT_SYMBOL_GPL(unmapped_pages_alloc_bulk);
 
-void unmapped_pages_free(struct page *page, unsigned int order)
+/* Return: NULL; or a page that has not one reference, and then nothing was done. */
+static __always_inline struct page *free_unreferenced(struct page *page,
+						      unsigned int order)
 {
 	bool charged = false;
+	struct page *used;
 	unsigned long i;
 
-	if (!page)
-		return;
 	for (i = 0; i < 1UL << order; i++) {
 		charged |= memcg_charged(page + i);
 		if (likely(page_ref_freeze(page + i, 1)))
 			continue;
-		WARN_ONCE(1,
-			  "unmapped: broken: pfn %#lx freed with %d references, not 1\n",
-			  page_to_pfn(page + i), page_count(page + i));
-		/* Somebody uses it, or it is free already: leave all as it was. */
+		used = page + i;
 		while (i--)
 			page_ref_unfreeze(page + i, 1);
-		return;
+		return used;
 	}
 	if (unlikely(charged))
 		memcg_uncharge(page, order);
 	trace_unmapped_free(page, order);
 	allocator_free(&unmapped_allocator, page_to_pfn(page), order);
+	return NULL;
+}
+
+void unmapped_pages_free(struct page *page, unsigned int order)
+{
+	/* Somebody uses it, or it is free already: all stays as it was. */
+	struct page *used = page ? free_unreferenced(page, order) : NULL;
+
+	WARN_ONCE(used, "unmapped: broken: pfn %#lx freed with %d references, not 1\n",
+		  page_to_pfn(used), page_count(used));
 }
 EXPORT_SYMBOL_GPL(unmapped_pages_free);
+
+bool host_try_free(struct page *page, unsigned int order)
+{
+	return !free_unreferenced(page, order);
+}

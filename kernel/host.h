@@ -21,6 +21,12 @@ unsigned long host_shrink(unsigned long nr);
 /* Pages that are not the system's, or on their way from or to it. */
 unsigned long host_pages_owned(void);
 
+/*
+ * unmapped_pages_free(), but for pages that somebody else may have a reference to.
+ * Return: whether they were freed; if not, nothing was done.  Any context.
+ */
+bool host_try_free(struct page *page, unsigned int order);
+
 /* A block in use need not be zeroed when it is freed: see allocator_mark_dirty(). */
 void host_mark_dirty(struct page *page);
 

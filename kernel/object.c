@@ -14,8 +14,10 @@
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/fs.h>
+#include <linux/llist.h>
 #include <linux/mm.h>
 #include <linux/mount.h>
 #include <linux/pseudo_fs.h>
@@ -23,6 +25,7 @@
 #include <linux/slab.h>
 #include <linux/unmapped.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "heal.h"
 #include "host.h"
@@ -59,11 +62,6 @@ int objects_init(void)
 {
 	mount = kern_mount(&fs_type);
 	return PTR_ERR_OR_ZERO(mount);
-}
-
-void objects_exit(void)
-{
-	kern_unmount(mount);
 }
 
 struct object *object_create(int node, gfp_t gfp)
@@ -133,17 +131,60 @@ static int store(struct xarray *to, unsigned long index, void *entry)
 	return xas_error(&xas);
 }
 
+/* --- freeing --------------------------------------------------------------- */
+
+/*
+ * KVM of 6.1 and 6.12 finds a page by the tables of a process, takes a reference to it
+ * and drops that soon, mapped or not by then.  Such pages wait for it here.
+ */
+static LLIST_HEAD(referenced);
+static void free_referenced(struct work_struct *work);
+static DECLARE_DELAYED_WORK(free_work, free_referenced);
+
+static void free_entry(struct page *page, unsigned int order)
+{
+	if (likely(host_try_free(page, order)))
+		return;
+	set_page_private(page, order);
+	llist_add((struct llist_node *)&page->lru, &referenced);
+	schedule_delayed_work(&free_work, 1);
+}
+
+static void free_referenced(struct work_struct *work)
+{
+	struct llist_node *next, *node = llist_del_all(&referenced);
+	unsigned int order;
+	struct page *page;
+
+	for (; node; node = next) {
+		next = node->next;
+		page = list_entry((struct list_head *)node, struct page, lru);
+		order = (unsigned int)page_private(page);
+		INIT_LIST_HEAD(&page->lru);
+		set_page_private(page, 0);
+		free_entry(page, order);
+	}
+}
+
 static void free_all(struct object *obj, struct xarray *pages)
 {
 	unsigned long index;
 	void *entry;
 
 	xa_for_each(pages, index, entry) {
-		unmapped_pages_free(entry_page(entry), entry_order(entry));
+		free_entry(entry_page(entry), entry_order(entry));
 		atomic_long_sub(1L << entry_order(entry), &obj->holder.pages);
 		cond_resched();
 	}
 	xa_destroy(pages);
+}
+
+void objects_exit(void)
+{
+	/* No object is left, but perhaps pages of some. */
+	while (flush_delayed_work(&free_work))
+		msleep(1);
+	kern_unmount(mount);
 }
 
 static bool is_there(struct xarray *pages, unsigned long index, bool *block)
@@ -281,8 +322,11 @@ static int gather(struct object *obj, struct xarray *fresh, unsigned long index,
 	return 0;
 }
 
-/* Return: 0; -ENOMEM; -EEXIST when a touch was faster somewhere. */
-static int publish(struct object *obj, struct xarray *fresh)
+/*
+ * Return: 0; -ENOMEM; -EEXIST when a touch was faster somewhere.  *@any: some are in
+ * the object now.
+ */
+static int publish(struct object *obj, struct xarray *fresh, bool *any)
 {
 	unsigned long index;
 	int err, ret = 0;
@@ -290,6 +334,7 @@ static int publish(struct object *obj, struct xarray *fresh)
 
 	xa_for_each(fresh, index, entry) {
 		err = store(&obj->pages, index, entry);
+		*any |= !err;
 		if (!err)
 			xa_erase(fresh, index);
 		else if (err == -EEXIST)
@@ -304,14 +349,14 @@ static int publish(struct object *obj, struct xarray *fresh)
  * All of it is allocated before any of it is in the object, from where it can't
  * be taken back.
  */
-static int populate(struct object *obj, unsigned long first, unsigned long end)
+static int populate(struct object *obj, unsigned long first, unsigned long end, bool *any)
 {
 	struct xarray fresh;
 	int err;
 
 	do {
 		xa_init_flags(&fresh, XA_FLAGS_ACCOUNT);
-		err = gather(obj, &fresh, first, end) ?: publish(obj, &fresh);
+		err = gather(obj, &fresh, first, end) ?: publish(obj, &fresh, any);
 		free_all(obj, &fresh);
 	} while (err == -EEXIST);
 	return err;
@@ -341,6 +386,7 @@ static void uncharge(struct object *obj, unsigned long nr)
 int object_extend(struct object *obj, unsigned long first, unsigned long end)
 {
 	unsigned long charged;
+	bool any = false;
 	int err = 0;
 
 	if (mutex_lock_killable(&obj->lock))
@@ -351,11 +397,12 @@ int object_extend(struct object *obj, unsigned long first, unsigned long end)
 	if (!err && first < end) {
 		err = -ENOMEM;
 		if (pm_enter()) {
-			err = populate(obj, first, end);
+			err = populate(obj, first, end, &any);
 			pm_leave();
 		}
 	}
-	if (err)
+	/* What is in the object stays there, and is paid for. */
+	if (err && !any)
 		uncharge(obj, obj->charged - charged);
 	else if (end > obj->nr)
 		WRITE_ONCE(obj->nr, end);

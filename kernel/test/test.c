@@ -660,6 +660,24 @@ static int spoil_set(void *unused, u64 pfn)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(spoil_fops, NULL, spoil_set, "%llu\n");
 
+/* --- a reference of somebody else, as KVM may have one for a moment -------- */
+
+static struct page *pinned;
+
+static int pin_set(void *unused, u64 pfn)
+{
+	if (pinned)
+		put_page(pinned);
+	pinned = NULL;
+	if (!pfn)
+		return 0;
+	if (!pfn_valid(pfn) || !get_page_unless_zero(pfn_to_page(pfn)))
+		return -ENXIO;
+	pinned = pfn_to_page(pfn);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(pin_fops, NULL, pin_set, "%llu\n");
+
 static int __init test_init(void)
 {
 	dir = debugfs_create_dir("unmapped_test", NULL);
@@ -671,6 +689,7 @@ static int __init test_init(void)
 	debugfs_create_file("misuse", 0400, dir, NULL, &misuse_fops);
 	debugfs_create_file_unsafe("hold", 0600, dir, NULL, &hold_fops);
 	debugfs_create_file_unsafe("spoil", 0200, dir, NULL, &spoil_fops);
+	debugfs_create_file_unsafe("pin", 0200, dir, NULL, &pin_fops);
 	bench_init(dir);
 	vmap_test_init(dir);
 	return 0;
@@ -680,6 +699,7 @@ static void __exit test_exit(void)
 {
 	debugfs_remove(dir);
 	vmap_test_exit();
+	pin_set(NULL, 0);
 	hold_set(NULL, 0);
 	while (run)
 		run_free_set(NULL, __ffs(run_at | run_left));

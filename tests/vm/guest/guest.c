@@ -188,6 +188,18 @@ long vmstat(const char *key)
 	return file_value("/proc/vmstat", key);
 }
 
+void trace_write(const char *file, const char *text)
+{
+	char path[120];
+	int err;
+
+	snprintf(path, sizeof(path), TRACEFS "%s", file);
+	err = file_write(path, text);
+	errno = -err;
+	if (err)
+		die("%s to %s", text, path);
+}
+
 long um_stat(const char *key)
 {
 	long value = file_value(DEBUGFS "stats", key);

@@ -54,6 +54,8 @@ long meminfo(const char *key); /* kB */
  */
 long memory_free(int node);
 long vmstat(const char *key);
+/* A file of tracefs; ends the program when it can't be written. */
+void trace_write(const char *file, const char *text);
 long um_stat(const char *key); /* debugfs unmapped/stats */
 long um_splits(void);	       /* splits_2m + splits_1g */
 int um_shrink(void);	       /* give all free memory back */

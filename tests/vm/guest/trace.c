@@ -48,18 +48,6 @@ static long *sum_of(struct seen *s, const char *key)
 	return &s->sum[i];
 }
 
-static void trace_write(const char *file, const char *text)
-{
-	char path[120];
-	int err;
-
-	snprintf(path, sizeof(path), TRACEFS "%s", file);
-	err = file_write(path, text);
-	errno = -err;
-	if (err)
-		die("%s to %s", text, path);
-}
-
 /* Pages in use by the trace so far: allocated twice, or freed twice, is wrong. */
 static uint8_t *used;
 
