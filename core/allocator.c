@@ -191,6 +191,16 @@ void allocator_drain_cpu(struct allocator *a)
 			cache_drain_cpu(a->caches[n]);
 }
 
+bool allocator_cpu_holds(const struct allocator *a, unsigned int cpu)
+{
+	unsigned int nid;
+
+	for (nid = 0; nid < a->nr_nodes; nid++)
+		if (a->caches[nid] && cache_cpu_holds(a->caches[nid], cpu))
+			return true;
+	return false;
+}
+
 void allocator_drain_dead_cpu(struct allocator *a, unsigned int cpu)
 {
 	unsigned int n;

@@ -167,6 +167,9 @@ int allocator_grow(struct allocator *a, unsigned long nr_pfns);
 /* Empty the magazines of the CPU this runs on.  Any context. */
 void allocator_drain_cpu(struct allocator *a);
 
+/* Whether that would do anything on @cpu, a moment ago.  Any context. */
+bool allocator_cpu_holds(const struct allocator *a, unsigned int cpu);
+
 /* Those of @cpu, which has gone offline and does not come back meanwhile. */
 void allocator_drain_dead_cpu(struct allocator *a, unsigned int cpu);
 

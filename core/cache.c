@@ -388,6 +388,19 @@ void cache_drain_cpu(struct cache *c)
 	activate(c, NULL);
 }
 
+bool cache_cpu_holds(const struct cache *c, unsigned int cpu)
+{
+	const struct cache_cpu *on = per_cpu_ptr(c->cpu, cpu);
+	unsigned int kind;
+
+	if (READ_ONCE(on->active))
+		return true;
+	for (kind = 0; kind < NR_KINDS; kind++)
+		if (magazine_pages(READ_ONCE(on->magazine[kind])))
+			return true;
+	return false;
+}
+
 void cache_drain_dead_cpu(struct cache *c, unsigned int cpu)
 {
 	struct cache_cpu *dead = per_cpu_ptr(c->cpu, cpu);

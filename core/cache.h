@@ -234,6 +234,9 @@ int cache_free(struct cache *c, struct block *b, unsigned long pfn, unsigned int
 /* Empty the magazines of the CPU this runs on.  Any context. */
 void cache_drain_cpu(struct cache *c);
 
+/* Whether that would do anything on @cpu, a moment ago.  Any context. */
+bool cache_cpu_holds(const struct cache *c, unsigned int cpu);
+
 /* Those of a CPU that is offline.  Any context. */
 void cache_drain_dead_cpu(struct cache *c, unsigned int cpu);
 

@@ -90,7 +90,8 @@ struct allocator;
  * @now:	a clock in nanoseconds that never goes back.
  * @wake:	call allocator_balance() for node @nid soon.  Any context.  NULL
  *		where nothing can be done later.
- * @drain:	call allocator_drain_cpu() on every CPU.  May sleep.
+ * @drain:	call allocator_drain_cpu() on every CPU that holds something
+ *		(allocator_cpu_holds()).  May sleep.
  * @nearest_node:	the node to ask after @prev for a request that prefers @nid,
  *		or -1 at the end.  The first call has @prev == -1.
  *

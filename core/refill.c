@@ -211,6 +211,9 @@ static void take_over(struct cache *c, struct block *b, const struct piece *p)
 	b->nr_owned = (u16)(b->nr_owned + (1U << min(p->order, BLOCK_ORDER)));
 	if (p->split & UM_SPLIT_2M)
 		block_set_flags(b, BLOCK_SPLIT, 0);
+	/* After the flags: see still_odd(). */
+	if (b->flags & (BLOCK_FALLBACK | BLOCK_SPLIT))
+		atomic_xchg(&r->odd, 1);
 	if (p->split & UM_SPLIT_1G)
 		atomic_set(&r->split, 1);
 	if (p->split & UM_ONE_ENTRY)

@@ -284,22 +284,51 @@ static unsigned long release_pieces(struct cache *c, struct block *b)
 	return done;
 }
 
+static bool any_odd(const struct region *reg)
+{
+	unsigned int i;
+
+	for (i = 0; i < REGION_BLOCKS; i++)
+		if (READ_ONCE(reg->blocks[i].flags) & (BLOCK_FALLBACK | BLOCK_SPLIT))
+			return true;
+	return false;
+}
+
+/* Blocks of any node count, and another one's refill may bring more at any time. */
+static void still_odd(struct region *reg)
+{
+	if (any_odd(reg))
+		return;
+	atomic_xchg(&reg->odd, 0);
+	if (any_odd(reg))
+		atomic_xchg(&reg->odd, 1);
+}
+
 /* Over all blocks of this node that need one more look. */
 static unsigned long release_rest(struct cache *c, unsigned long nr)
 {
 	struct table *t = &c->allocator->table;
 	unsigned long done = 0, r;
+	struct region *reg;
 	struct block *b;
 	unsigned int i;
 
-	table_for_each_block(t, r, i, b) {
-		if ((int)b->nid != c->nid)
+	for (r = 0; r < table_nr_regions(t); r++) {
+		reg = table_region_nr(t, r);
+		if (!reg || !atomic_read(&reg->odd))
 			continue;
-		if (b->flags & BLOCK_FALLBACK && !(b->flags & BLOCK_QUARANTINED) &&
-		    done < nr)
-			done += release_pieces(c, b);
-		if (!(b->flags & BLOCK_LIVE))
-			cache_heal(c, b);
+		for (i = 0; i < REGION_BLOCKS; i++) {
+			b = &reg->blocks[i];
+			if ((int)b->nid != c->nid)
+				continue;
+			if (b->flags & BLOCK_FALLBACK &&
+			    !(b->flags & BLOCK_QUARANTINED) && done < nr)
+				done += release_pieces(c, b);
+			if (!(b->flags & BLOCK_LIVE))
+				cache_heal(c, b);
+		}
+		still_odd(reg);
+		cond_resched();
 	}
 	return done;
 }
@@ -312,11 +341,15 @@ static void heal_regions(struct cache *c)
 
 	for (r = 0; r < table_nr_regions(&a->table); r++) {
 		reg = table_region_nr(&a->table, r);
-		if (!reg || !atomic_read(&reg->split) || atomic_read(&reg->nr_blocks) ||
-		    UM_BROKEN(UM_BREAK_HEAL) ||
-		    a->ops->heal_region(a->host, r << REGION_ORDER))
+		if (UM_BROKEN(UM_BREAK_HEAL) || !reg || !atomic_read(&reg->split) ||
+		    atomic_read(&reg->nr_blocks))
 			continue;
+		/* First: another node's refill may split it again at any time. */
 		atomic_set(&reg->split, 0);
+		if (a->ops->heal_region(a->host, r << REGION_ORDER)) {
+			atomic_set(&reg->split, 1);
+			continue;
+		}
 		cache_count(c, STAT_HEALS_1G, 1);
 		um_trace_heal(r << REGION_ORDER, REGION_ORDER);
 	}
@@ -427,15 +460,21 @@ unsigned long cache_free_in_pieces(struct cache *c)
 {
 	struct table *t = &c->allocator->table;
 	unsigned long r, pages = 0;
+	struct region *reg;
 	struct block *b;
-	unsigned int i;
 
 	if (!atomic_long_read(&c->nr_fallback))
 		return 0;
-	table_for_each_block(t, r, i, b)
-		if ((int)b->nid == c->nid &&
-		    (b->flags & (BLOCK_FALLBACK | BLOCK_QUARANTINED)) == BLOCK_FALLBACK)
-			pages += (unsigned long)max(atomic_read(&b->nr_free), 0);
+	for (r = 0; r < table_nr_regions(t); r++) {
+		reg = table_region_nr(t, r);
+		if (!reg || !atomic_read(&reg->odd))
+			continue;
+		for (b = reg->blocks; b < reg->blocks + REGION_BLOCKS; b++)
+			if ((int)b->nid == c->nid &&
+			    (b->flags & (BLOCK_FALLBACK | BLOCK_QUARANTINED)) ==
+				    BLOCK_FALLBACK)
+				pages += (unsigned long)max(atomic_read(&b->nr_free), 0);
+	}
 	return pages;
 }
 

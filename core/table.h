@@ -21,12 +21,14 @@
  * struct region - 1 GiB, naturally aligned
  * @blocks:	its 512 blocks
  * @nr_blocks:	how many of them are in use
+ * @odd:	some of them may be owned in part, or have an entry that we split
  * @split:	we split its 1 GiB entry
  * @one_entry:	all of it is ours, and absent by one entry of 1 GiB
  */
 struct region {
 	struct block *blocks;
 	atomic_t nr_blocks;
+	atomic_t odd;
 	atomic_t split;
 	atomic_t one_entry;
 };

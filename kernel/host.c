@@ -203,16 +203,20 @@ static void drain_this_cpu(struct work_struct *work)
 
 /*
  * By work and not by interrupt: it takes the cache's lock, which in a hard
- * interrupt PREEMPT_RT does not allow.  A work that waits already serves us as
- * well.  That of a CPU that goes offline meanwhile runs on another, and what the
- * CPU had was drained when it went: see hotplug.c.
+ * interrupt PREEMPT_RT does not allow.  Only where there is something: reclaim waits
+ * for this, and a CPU that has nothing to do with us may be kept from its works.  A
+ * work that waits already serves us as well.  That of a CPU that goes offline meanwhile
+ * runs on another, and what the CPU had was drained when it went: see hotplug.c.
  */
 static void host_drain(void *host, struct allocator *a)
 {
 	int cpu;
 
 	for_each_online_cpu(cpu)
-		queue_work_on(cpu, drains, per_cpu_ptr(&drain_works, cpu));
+	{
+		if (allocator_cpu_holds(a, (unsigned int)cpu))
+			queue_work_on(cpu, drains, per_cpu_ptr(&drain_works, cpu));
+	}
 	for_each_possible_cpu(cpu)
 		flush_work(per_cpu_ptr(&drain_works, cpu));
 }

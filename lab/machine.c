@@ -402,7 +402,8 @@ static void machine_drain(void *host, struct allocator *a)
 		return;
 	}
 	for (um_cpu = 0; um_cpu < (int)m->config.nr_cpus; um_cpu++)
-		allocator_drain_cpu(a);
+		if (allocator_cpu_holds(a, (unsigned int)um_cpu))
+			allocator_drain_cpu(a);
 	um_cpu = cpu;
 }
 

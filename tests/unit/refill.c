@@ -174,15 +174,20 @@ static void healed_when_all_of_the_block_is_ours(void **state)
 
 static void healed_when_all_is_released(void **state)
 {
+	struct region *region;
+
 	(void)state;
 	start(&ordinary);
 	others_fill(&m, 0, 500);
 	assert_int_equal(client_alloc_bulk(&one, 0, UM_ZERO | UM_THISNODE, 100), 100);
+	region = table_region_nr(&m.allocator.table, 0);
 	assert_true(m.map.splits_2m >= 8);
+	assert_true(atomic_read(&region->odd));
 	assert_sound();
 	client_free_all(&one);
 	allocator_shrink(&m.allocator, -1, ~0UL, 0);
 	assert_int_equal(m.map.heals_2m, m.map.splits_2m);
+	assert_false(atomic_read(&region->odd));
 	assert_sound();
 	finish();
 }

@@ -256,9 +256,13 @@ static void magazines_of_all_cpus_are_emptied(void **state)
 		assert_int_equal(client_alloc(&one, cpu % 2, 0, 0), 0);
 	}
 	client_free_all(&one);
+	for (cpu = 0; cpu < 8; cpu++)
+		assert_true(allocator_cpu_holds(&m.allocator, (unsigned int)cpu));
 	um_cpu = 3;
 	allocator_shrink(&m.allocator, -1, ~0UL, 0);
 	um_cpu = 0;
+	for (cpu = 0; cpu < 8; cpu++)
+		assert_false(allocator_cpu_holds(&m.allocator, (unsigned int)cpu));
 	assert_int_equal(stat_of(0, STAT_PAGES_OWNED), 0);
 	assert_int_equal(stat_of(1, STAT_PAGES_OWNED), 0);
 	assert_sound();
