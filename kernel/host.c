@@ -212,8 +212,7 @@ static void host_drain(void *host, struct allocator *a)
 {
 	int cpu;
 
-	for_each_online_cpu(cpu)
-	{
+	for_each_online_cpu(cpu) {
 		if (allocator_cpu_holds(a, (unsigned int)cpu))
 			queue_work_on(cpu, drains, per_cpu_ptr(&drain_works, cpu));
 	}

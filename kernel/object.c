@@ -183,7 +183,7 @@ void objects_exit(void)
 {
 	/* No object is left, but perhaps pages of some. */
 	while (flush_delayed_work(&free_work))
-		msleep(1);
+		msleep(20);
 	kern_unmount(mount);
 }
 

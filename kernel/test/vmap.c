@@ -516,7 +516,8 @@ static unsigned long interrupts(void)
 	unsigned long sum = 0;
 	int cpu;
 
-	for_each_online_cpu(cpu) sum += compat_irqs_call(cpu) + compat_irqs_tlb(cpu);
+	for_each_online_cpu(cpu)
+		sum += compat_irqs_call(cpu) + compat_irqs_tlb(cpu);
 	return sum;
 }
 
