@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""mm/unmapped/Makefile, which grows patch by patch."""
+"""mm/unmapped/Makefile and Kconfig, which grow patch by patch."""
 
 PATH = "mm/unmapped/Makefile"
 HEAD = """# SPDX-License-Identifier: GPL-2.0
@@ -19,3 +19,14 @@ def add_objects(tree, *objects):
             line = "\t     "
         line += " " + name
     tree.write(PATH, text + "".join(out) + line + "\n")
+
+
+def add_objects_if(tree, option, *objects):
+    """Those that are there only with CONFIG_@option."""
+    tree.write(PATH, tree.read(PATH) + "unmapped-$(CONFIG_%s) += %s\n" %
+               (option, " ".join(objects)))
+
+
+def add_config(tree, text):
+    path = "mm/unmapped/Kconfig"
+    tree.write(path, tree.read(path) + text)

@@ -84,6 +84,12 @@ class Tree:
             raise Error("Linux %s has %s already" % (self.full_version, path))
         self.write(path, text)
 
+    def add_new(self, path, change=None):
+        """The file of tree/ that has this path; @change makes one text of another."""
+        with open(os.path.join(HERE, "tree", path)) as f:
+            text = f.read()
+        self.add(path, change(text) if change else text)
+
     def has(self, path, pattern):
         """Whether a file is there and has a match."""
         return (self.exists(path) and

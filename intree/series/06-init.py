@@ -19,14 +19,13 @@ import os
 
 from makefile import add_objects
 from project import copy
-from tree import HERE, ROOT
+from tree import ROOT
 
 OBJECTS = ("shrinker", "sysfs", "debugfs", "main")
 
 
 def apply(tree):
-    with open(os.path.join(HERE, "tree/mm/unmapped/Kconfig")) as f:
-        tree.add("mm/unmapped/Kconfig", f.read())
+    tree.add_new("mm/unmapped/Kconfig")
     tree.insert_before("mm/Kconfig", r'^source "mm/damon/Kconfig"$',
                        'source "mm/unmapped/Kconfig"\n\n')
     for name in OBJECTS[:-1]:

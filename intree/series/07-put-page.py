@@ -16,10 +16,8 @@ The free is told to page owner and allocation profiling when the block
 goes back, as its allocation was when it came.
 """
 
-import os
-
 from makefile import add_objects
-from tree import HERE, Error
+from tree import Error
 
 TAKE_BACK = """
 	/* The direct map does not have these: back to their block. */
@@ -39,12 +37,13 @@ OFF_THE_LIST = """
 
 
 def apply(tree):
-    for name in ("page.h", "page.c"):
-        with open(os.path.join(HERE, "tree/mm/unmapped", name)) as f:
-            text = f.read()
-        if not tree.has("mm/internal.h", r"\bpage_rmappable_folio\("):
-            text = text.replace("page_rmappable_folio(", "prep_transhuge_page(")
-        tree.add("mm/unmapped/" + name, text)
+    def rmappable(text):
+        if tree.has("mm/internal.h", r"\bpage_rmappable_folio\("):
+            return text
+        return text.replace("page_rmappable_folio(", "prep_transhuge_page(")
+
+    tree.add_new("mm/unmapped/page.h")
+    tree.add_new("mm/unmapped/page.c", rmappable)
     add_objects(tree, "page.o")
     path = "mm/page_alloc.c"
     tree.insert_after(path, r'^#include "page_reporting.h"$',

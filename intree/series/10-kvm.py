@@ -28,22 +28,14 @@ A failure to map no longer leaks that reference.
 Ordinary pages are mapped as before.
 """
 
-import os
-
 from makefile import add_objects
-from tree import HERE
 
 INCLUDE = "#include <linux/unmapped_page.h>\n"
 
 
-def copy_new(tree, name):
-    with open(os.path.join(HERE, "tree", name)) as f:
-        tree.add(name, f.read())
-
-
 def apply(tree):
-    copy_new(tree, "include/linux/unmapped_page.h")
-    copy_new(tree, "mm/unmapped/kmap.c")
+    tree.add_new("include/linux/unmapped_page.h")
+    tree.add_new("mm/unmapped/kmap.c")
     add_objects(tree, "kmap.o")
     tree.replace("MAINTAINERS", r"^F:\tinclude/linux/unmapped\.h$",
                  "F:\tinclude/linux/unmapped.h\nF:\tinclude/linux/unmapped_page.h")

@@ -16,10 +16,7 @@ device's reach, or it has none, all is as before.
 dma_mmap_attrs() goes by the pfn and needs no change.
 """
 
-import os
-
 from makefile import add_objects
-from tree import HERE
 
 HEADER = """
 /**
@@ -74,9 +71,7 @@ static struct page *dma_direct_alloc_unmapped(struct device *dev, size_t size,
 
 
 def apply(tree):
-    name = "mm/unmapped/exact.c"
-    with open(os.path.join(HERE, "tree", name)) as f:
-        tree.add(name, f.read())
+    tree.add_new("mm/unmapped/exact.c")
     add_objects(tree, "exact.o")
     header = "include/linux/unmapped_page.h"
     tree.insert_before(header, r"^#else$", HEADER[1:])

@@ -26,11 +26,10 @@ It is an option, since hibernation is refused while there is such
 memory: the image would be copied through the direct map.
 """
 
-import os
 import re
 
-from makefile import PATH
-from tree import HERE, Error
+from makefile import add_config, add_objects_if
+from tree import Error
 
 KCONFIG = """
 config UNMAPPED_EXECMEM
@@ -123,18 +122,17 @@ COUNTED = """	for (i = 0; i < got; i++)
 
 
 def files(tree):
-    name = "mm/unmapped/execmem.c"
-    with open(os.path.join(HERE, "tree", name)) as f:
-        text = f.read()
-    if not tree.has("mm/vmalloc.c", r"\bNR_VMALLOC\b"):
+    def counted(text):
+        if tree.has("mm/vmalloc.c", r"\bNR_VMALLOC\b"):
+            return text
         # Where vmalloc() counts areas, not pages.
         if COUNTED not in text:
-            raise Error(name + ": where are pages counted?")
-        text = text.replace(COUNTED, "").replace("#include <linux/vmstat.h>\n", "")
-    tree.add(name, text)
-    tree.write("mm/unmapped/Kconfig", tree.read("mm/unmapped/Kconfig") + KCONFIG)
-    tree.write(PATH, tree.read(PATH) +
-               "unmapped-$(CONFIG_UNMAPPED_EXECMEM) += execmem.o\n")
+            raise Error("execmem.c: where are pages counted?")
+        return text.replace(COUNTED, "").replace("#include <linux/vmstat.h>\n", "")
+
+    tree.add_new("mm/unmapped/execmem.c", counted)
+    add_config(tree, KCONFIG)
+    add_objects_if(tree, "UNMAPPED_EXECMEM", "execmem.o")
     tree.insert_before("include/linux/unmapped.h",
                        r"^#endif /\* _LINUX_UNMAPPED_H \*/$", HEADER)
     # From the beginning: areas can't take their pages from here before.

@@ -18,11 +18,9 @@ It needs a compiler with the address and undefined behaviour sanitizers,
 and no library.
 """
 
-import os
 import re
 
 from project import copy_tool
-from tree import HERE
 
 DIRECTORY = "tools/testing/unmapped/"
 OWN = ("Makefile", ".gitignore", "harness.h")
@@ -39,8 +37,7 @@ BY_OBJECT = """/* An object, by its type or itself; without flags, GFP_KERNEL. *
 
 def apply(tree):
     for name in OWN:
-        with open(os.path.join(HERE, "tree", DIRECTORY, name)) as f:
-            tree.add(DIRECTORY + name, f.read())
+        tree.add_new(DIRECTORY + name)
     copy_tool(tree, DIRECTORY, *["core/" + n for n in CORE])
     for name in LAB:
         copy_tool(tree, DIRECTORY, "lab/%s.h" % name, "lab/%s.c" % name)

@@ -7,10 +7,7 @@ the allocator of the running kernel, by what the direct map says.
 More tests of the core run in user space.
 """
 
-import os
-
-from makefile import PATH
-from tree import HERE
+from makefile import add_config, add_objects_if
 
 KCONFIG = """
 config UNMAPPED_KUNIT_TEST
@@ -28,9 +25,6 @@ config UNMAPPED_KUNIT_TEST
 
 
 def apply(tree):
-    name = "mm/unmapped/unmapped_kunit.c"
-    with open(os.path.join(HERE, "tree", name)) as f:
-        tree.add(name, f.read())
-    tree.write(PATH, tree.read(PATH) +
-               "unmapped-$(CONFIG_UNMAPPED_KUNIT_TEST) += unmapped_kunit.o\n")
-    tree.write("mm/unmapped/Kconfig", tree.read("mm/unmapped/Kconfig") + KCONFIG)
+    tree.add_new("mm/unmapped/unmapped_kunit.c")
+    add_objects_if(tree, "UNMAPPED_KUNIT_TEST", "unmapped_kunit.o")
+    add_config(tree, KCONFIG)

@@ -5,15 +5,9 @@ A device that does nothing gets memory with DMA_ATTR_NO_KERNEL_MAPPING,
 and without it, within its reach.
 """
 
-import os
-
-from makefile import PATH
-from tree import HERE
+from makefile import add_objects_if
 
 
 def apply(tree):
-    name = "mm/unmapped/dma_kunit.c"
-    with open(os.path.join(HERE, "tree", name)) as f:
-        tree.add(name, f.read())
-    tree.write(PATH, tree.read(PATH) +
-               "unmapped-$(CONFIG_UNMAPPED_KUNIT_TEST) += dma_kunit.o\n")
+    tree.add_new("mm/unmapped/dma_kunit.c")
+    add_objects_if(tree, "UNMAPPED_KUNIT_TEST", "dma_kunit.o")

@@ -28,10 +28,7 @@ the page allocator and are writable, as ever.  unmapped.pagetables=0
 turns it off.
 """
 
-import os
-
-from makefile import PATH
-from tree import HERE
+from makefile import add_config, add_objects_if
 
 VERSIONS = ("7.2",)
 
@@ -133,13 +130,11 @@ def apply(tree):
                       "\tunmapped_pagetables_drain_cpu();\n")
     tree.insert_after("mm/unmapped/page.h", r"^void unmapped_put_page_enable\(void\);$", DRAIN)
     tree.insert_after("mm/unmapped/host.c", r'^#include "host\.h"$', '#include "page.h"\n')
-    for name in ("pagetables.c", "pagetables_kunit.c"):
-        with open(os.path.join(HERE, "tree/mm/unmapped", name)) as f:
-            tree.add("mm/unmapped/" + name, f.read())
-    tree.write(PATH, tree.read(PATH) +
-               "unmapped-$(CONFIG_UNMAPPED_PAGETABLES) += pagetables.o\n"
-               "unmapped-$(CONFIG_UNMAPPED_PAGETABLES_KUNIT_TEST) += pagetables_kunit.o\n")
-    tree.write("mm/unmapped/Kconfig", tree.read("mm/unmapped/Kconfig") + KCONFIG)
+    tree.add_new("mm/unmapped/pagetables.c")
+    tree.add_new("mm/unmapped/pagetables_kunit.c")
+    add_objects_if(tree, "UNMAPPED_PAGETABLES", "pagetables.o")
+    add_objects_if(tree, "UNMAPPED_PAGETABLES_KUNIT_TEST", "pagetables_kunit.o")
+    add_config(tree, KCONFIG)
 
 
 def behind(group, text):

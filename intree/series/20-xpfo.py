@@ -21,10 +21,7 @@ task are not asked.  When the allocator has none, pages come from the
 page allocator.  unmapped.xpfo=0 turns it off.
 """
 
-import os
-
-from makefile import PATH
-from tree import HERE
+from makefile import add_config, add_objects_if
 
 VERSIONS = ("7.2",)
 
@@ -103,8 +100,6 @@ def apply(tree):
                  "\t\t    !unmapped_is_absent(mr->pages[0])) {")
     tree.insert_after(path, r"^#include <linux/io_uring_types.h>$", "#include <linux/unmapped.h>\n")
     tree.insert_before("include/linux/unmapped.h", r"^#endif /\* _LINUX_UNMAPPED_H \*/$", UNMAPPED_H)
-    name = "mm/unmapped/xpfo.c"
-    with open(os.path.join(HERE, "tree", name)) as f:
-        tree.add(name, f.read())
-    tree.write(PATH, tree.read(PATH) + "unmapped-$(CONFIG_UNMAPPED_XPFO) += xpfo.o\n")
-    tree.write("mm/unmapped/Kconfig", tree.read("mm/unmapped/Kconfig") + KCONFIG)
+    tree.add_new("mm/unmapped/xpfo.c")
+    add_objects_if(tree, "UNMAPPED_XPFO", "xpfo.o")
+    add_config(tree, KCONFIG)

@@ -18,10 +18,7 @@ off there is no such flag, rather than one without effect: code that
 counts on the pages to be absent does not compile.
 """
 
-import os
-
-from makefile import PATH
-from tree import HERE
+from makefile import add_config, add_objects_if
 
 VERSIONS = ("7.2",)
 
@@ -137,9 +134,6 @@ def apply(tree):
     tree.write(path, tree.read(path) + FUNCTION)
     if not tree.has(path, r'^#include "../internal.h"$'):
         tree.insert_before(path, r'^#include "host.h"$', '#include "../internal.h"\n')
-    name = "mm/unmapped/gfp_kunit.c"
-    with open(os.path.join(HERE, "tree", name)) as f:
-        tree.add(name, f.read())
-    tree.write(PATH, tree.read(PATH) +
-               "unmapped-$(CONFIG_UNMAPPED_GFP_KUNIT_TEST) += gfp_kunit.o\n")
-    tree.write("mm/unmapped/Kconfig", tree.read("mm/unmapped/Kconfig") + KCONFIG)
+    tree.add_new("mm/unmapped/gfp_kunit.c")
+    add_objects_if(tree, "UNMAPPED_GFP_KUNIT_TEST", "gfp_kunit.o")
+    add_config(tree, KCONFIG)
