@@ -331,6 +331,25 @@ static inline bool cache_is_low(struct cache *c)
 /* Have the host call allocator_balance() soon.  Any context, locks of the core held. */
 void cache_ask(struct cache *c);
 
+/* --- refill.c, for what comes from the system in other ways --------------- */
+
+struct piece {
+	unsigned long pfn;
+	unsigned int order;
+	int split; /* what unmap() returned: UM_SPLIT_* or a negative errno */
+	struct block *b;
+};
+
+/*
+ * cache_unmap - set .split and .b of a piece that is within the limit
+ * cache_take - make @nr of these the cache's, after one flush
+ *
+ * What could not be unmapped goes back.  Return: how many the cache has now.
+ * With refill_lock held.  May sleep.
+ */
+void cache_unmap(struct cache *c, struct piece *p);
+unsigned int cache_take(struct cache *c, const struct piece *taken, unsigned int nr);
+
 /* --- between the files of a cache ---------------------------------------- */
 
 static inline void cache_count(struct cache *c, enum cache_stat stat, long n)

@@ -27,13 +27,6 @@
 /* In how many broken regions a refill looks for blocks in vain. */
 #define LOOK_IN 8U
 
-struct piece {
-	unsigned long pfn;
-	unsigned int order;
-	int split; /* what unmap() returned: UM_SPLIT_* or a negative errno */
-	struct block *b;
-};
-
 /* Where a piece is recorded; -ENOMEM when there is no memory for that. */
 static int make_room(struct cache *c, struct piece *p)
 {
@@ -63,6 +56,13 @@ static int unmap(struct cache *c, const struct piece *p)
 		bits |= ret;
 	}
 	return bits;
+}
+
+void cache_unmap(struct cache *c, struct piece *p)
+{
+	p->split = make_room(c, p);
+	if (!p->split)
+		p->split = unmap(c, p);
 }
 
 /*
@@ -147,9 +147,7 @@ static int get(struct cache *c, struct piece *p, unsigned int *order, unsigned i
 	}
 	if (err)
 		return err;
-	p->split = make_room(c, p);
-	if (!p->split)
-		p->split = unmap(c, p);
+	cache_unmap(c, p);
 	return 0;
 }
 
@@ -292,6 +290,37 @@ static void owned_wholly(struct cache *c, struct block *b)
 		um_trace_heal(block_pfn(b), BLOCK_ORDER);
 }
 
+unsigned int cache_take(struct cache *c, const struct piece *taken, unsigned int nr)
+{
+	const struct um_host_ops *ops = c->allocator->ops;
+	unsigned int good = 0, i;
+
+	for (i = 0; i < nr; i++)
+		good += taken[i].split >= 0;
+	if (good && !UM_BROKEN(UM_BREAK_FLUSH))
+		ops->flush(c->allocator->host);
+	for (i = 0; i < nr; i++) {
+		if (taken[i].split >= 0) {
+			/* Split by us some time ago, and ours again in one piece. */
+			if (taken[i].order == BLOCK_ORDER)
+				cache_heal(c, taken[i].b);
+			publish(c, &taken[i]);
+			continue;
+		}
+		if (!UM_BROKEN(UM_BREAK_TRACE))
+			cache_put(c, taken[i].pfn, taken[i].order);
+	}
+	for (i = 0; i < nr; i++)
+		if (taken[i].split >= 0 && taken[i].order < BLOCK_ORDER)
+			owned_wholly(c, taken[i].b);
+	if (good) {
+		cache_count(c, STAT_FLUSHES, 1);
+		cache_count(c, STAT_REFILLS, 1);
+		WRITE_ONCE(c->refills, c->refills + 1);
+	}
+	return good;
+}
+
 /* How much to take now, in blocks. */
 static unsigned int next_batch(struct cache *c, unsigned long want)
 {
@@ -315,7 +344,7 @@ int cache_refill(struct cache *c, unsigned int order, unsigned long want,
 	struct piece taken[REFILL_MAX];
 	const struct um_host_ops *ops = c->allocator->ops;
 	void *host = c->allocator->host;
-	unsigned int nr, good = 0, blocks = 0, pieces = 0, i;
+	unsigned int nr, blocks = 0, pieces = 0, i;
 	int err = -ENOMEM;
 
 	might_sleep();
@@ -335,35 +364,13 @@ int cache_refill(struct cache *c, unsigned int order, unsigned long want,
 
 	for (i = 0; i < nr; i++) {
 		if (taken[i].split < 0)
-			continue;
-		good++;
-		if (taken[i].order < BLOCK_ORDER)
+			err = taken[i].split;
+		else if (taken[i].order < BLOCK_ORDER)
 			pieces++;
 		else
 			blocks += 1U << (taken[i].order - BLOCK_ORDER);
 	}
-	if (good && !UM_BROKEN(UM_BREAK_FLUSH))
-		ops->flush(host);
-	for (i = 0; i < nr; i++) {
-		if (taken[i].split >= 0) {
-			/* Split by us some time ago, and ours again in one piece. */
-			if (taken[i].order == BLOCK_ORDER)
-				cache_heal(c, taken[i].b);
-			publish(c, &taken[i]);
-			continue;
-		}
-		err = taken[i].split;
-		if (!UM_BROKEN(UM_BREAK_TRACE))
-			cache_put(c, taken[i].pfn, taken[i].order);
-	}
-	for (i = 0; i < nr; i++)
-		if (taken[i].split >= 0 && taken[i].order < BLOCK_ORDER)
-			owned_wholly(c, taken[i].b);
-
-	if (good) {
-		cache_count(c, STAT_FLUSHES, 1);
-		cache_count(c, STAT_REFILLS, 1);
-		WRITE_ONCE(c->refills, c->refills + 1);
+	if (cache_take(c, taken, nr)) {
 		c->last_refill = ops->now(host);
 		err = 0;
 	} else {
@@ -391,9 +398,7 @@ int cache_take_run(struct cache *c, unsigned int order, unsigned long *pfn)
 		return err;
 
 	mutex_lock(&c->refill_lock);
-	p.split = make_room(c, &p);
-	if (!p.split)
-		p.split = unmap(c, &p);
+	cache_unmap(c, &p);
 	if (p.split >= 0) {
 		if (!UM_BROKEN(UM_BREAK_FLUSH))
 			ops->flush(host);
