@@ -503,6 +503,13 @@ void others_free_all(struct machine *m)
 		others_free(m, m->nr_others - 1);
 }
 
+void others_pass_on(struct machine *m, unsigned long i, struct piece *p)
+{
+	*p = (struct piece){ .pfn = m->others[i].pfn, .order = m->others[i].order };
+	others_free(m, i);
+	take(m, p->pfn, p->order, OWNER_CORE, 0);
+}
+
 void others_fill(struct machine *m, int nid, unsigned int keep)
 {
 	unsigned long pfn, i;

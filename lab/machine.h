@@ -141,6 +141,8 @@ int others_alloc(struct machine *m, int nid, unsigned int order);
 int others_fragment(struct machine *m, int nid);
 /* What they have at @i is given back, made absent, or present again. */
 void others_free(struct machine *m, unsigned long i);
+/* The same, but the core has it instead of the system, as if it came from get(). */
+void others_pass_on(struct machine *m, unsigned long i, struct piece *p);
 void others_unmap(struct machine *m, unsigned long i);
 void others_map(struct machine *m, unsigned long i);
 /* Take all that there is, then free all but @keep of every 512 pages. */

@@ -6,6 +6,7 @@
 HOST       := $(BUILD)/host
 CLANG      ?= clang
 UNITS      := block table cache refill shrink runs policy
+ADOPT      := intree/tree/mm/unmapped/core
 include tests/lab.mk
 CORE_C     := $(wildcard core/*.c)
 LAB_C      := $(filter-out lab/lab.c,$(wildcard lab/*.c))
@@ -56,6 +57,10 @@ break_objects := $(patsubst %.c,$(HOST)/break/%.o,$(notdir $(CORE_C) $(LAB_C)))
 $(HOST)/unit/%: tests/unit/%.c $(asan_objects) $(HOST_H)
 	@mkdir -p $(@D)
 	@$(CC) $(HOST_FLAGS) $(ASAN) $< $(asan_objects) -o $@ -pthread -lcmocka
+# A part of the core that only a kernel tree has use for.
+$(HOST)/unit/adopt: tests/unit/adopt.c $(ADOPT)/adopt.c $(ADOPT)/adopt.h $(asan_objects) $(HOST_H)
+	@mkdir -p $(@D)
+	@$(CC) $(HOST_FLAGS) -I$(ADOPT) $(ASAN) $(filter %.c %.o,$^) -o $@ -pthread -lcmocka
 $(HOST)/threads/%: tests/unit/%.c $(tsan_objects) $(HOST_H)
 	@mkdir -p $(@D)
 	@$(CLANG) $(HOST_FLAGS) $(TSAN) $< $(tsan_objects) -o $@ -pthread -lcmocka
@@ -70,7 +75,7 @@ $(HOST)/fuzz/trace: tests/fuzz/trace.c $(CORE_C) $(LAB_C) $(HOST_H)
 	@mkdir -p $(@D)
 	@$(CLANG) $(HOST_FLAGS) $(ASAN) -fsanitize=fuzzer $(filter %.c,$^) -o $@ -pthread
 
-unit_programs  := $(UNITS:%=$(HOST)/unit/%) $(HOST)/unit/threads
+unit_programs  := $(UNITS:%=$(HOST)/unit/%) $(HOST)/unit/adopt $(HOST)/unit/threads
 tsan_programs  := $(patsubst %,$(HOST)/threads/%,block slab threads)
 break_programs := $(patsubst %,$(HOST)/break/%,block table cache refill shrink runs \
 	test_cache test_traces)
