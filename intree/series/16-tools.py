@@ -26,7 +26,7 @@ DIRECTORY = "tools/testing/unmapped/"
 OWN = ("Makefile", ".gitignore", "harness.h")
 CORE = ("platform_user.h", "platform_user.c")
 LAB = ("check", "client", "directmap", "machine", "trace")
-TESTS = ("block", "table", "cache", "refill", "shrink", "runs", "policy",
+TESTS = ("block", "table", "cache", "refill", "shrink", "runs", "policy", "adopt",
          "test_cache", "test_traces", "threads")
 # Where the tree's core allocates by the type of an object.
 BY_OBJECT = """/* An object, by its type or itself; without flags, GFP_KERNEL. */
