@@ -37,7 +37,12 @@ static const char *const keys[] = {
 	"pages_owned",
 	"pages_free",
 	"pages_allocated",
+	/* Only where the allocator is part of the kernel. */
+	"stolen",
+	"stolen_pending",
 };
+
+#define NR_IN_TREE 2
 
 #define NR_COUNTERS 15
 
@@ -55,18 +60,25 @@ static long get(const struct stats *s, const char *key)
 	abort();
 }
 
+static size_t nr_keys(void)
+{
+	bool in_tree = !access("/sys/module/unmapped/parameters/steal", F_OK);
+
+	return ARRAY_SIZE(keys) - (in_tree ? 0 : NR_IN_TREE);
+}
+
 /* Every key once, nothing else, "key number" on each line. */
 static bool stats_read(struct stats *s)
 {
 	char line[128], key[64], end;
 	bool good = true;
 	long value;
-	size_t i;
+	size_t i, nr = nr_keys();
 	FILE *f = fopen(DEBUGFS "stats", "re");
 
 	if (!f)
 		die(DEBUGFS "stats");
-	for (i = 0; i < ARRAY_SIZE(keys); i++)
+	for (i = 0; i < nr; i++)
 		s->value[i] = -1;
 	while (fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "%63[a-z0-9_] %ld%c", key, &value, &end) != 3 ||
@@ -75,10 +87,10 @@ static bool stats_read(struct stats *s)
 			good = false;
 			continue;
 		}
-		for (i = 0; i < ARRAY_SIZE(keys); i++)
+		for (i = 0; i < nr; i++)
 			if (!strcmp(key, keys[i]))
 				break;
-		if (i == ARRAY_SIZE(keys) || s->value[i] >= 0) {
+		if (i == nr || s->value[i] >= 0) {
 			note("unknown or twice: %s", line);
 			good = false;
 			continue;
@@ -86,7 +98,7 @@ static bool stats_read(struct stats *s)
 		s->value[i] = value;
 	}
 	fclose(f);
-	for (i = 0; i < ARRAY_SIZE(keys); i++) {
+	for (i = 0; i < nr; i++) {
 		if (s->value[i] < 0) {
 			note("missing: %s", keys[i]);
 			good = false;

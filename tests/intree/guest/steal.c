@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+/*
+ * steal - pages of memfd_secret(2), which can't be moved, stand in blocks that are
+ * owned in part.  Others have the rest of these blocks, and free it.
+ *
+ * Without stealing the direct map stays split for as long as the secrets are there:
+ * that is the control, on the same kernel.
+ */
+#define _GNU_SOURCE
+#include "fragment.h"
+#include "guest.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define BYTES	(8 * MIB)
+#define PAGES	(BYTES / PAGE)
+#define LEAVE	(48 * MIB) /* of free memory, to the kernel */
+#define STEP	(2 * MIB)  /* freed at a time */
+#define ROUNDS	12
+#define HEAL_MS "/sys/kernel/mm/unmapped/heal_ms"
+#define STEAL	"/sys/module/unmapped/parameters/steal"
+#define SCALE	"/proc/sys/vm/watermark_scale_factor"
+
+static void set(const char *path, const char *text)
+{
+	if (file_write(path, text))
+		die("%s %s", path, text);
+}
+
+/* --- those who have the rest ------------------------------------------------- */
+
+/* One page in each block is pinned for as long as this process lives. */
+static pid_t pin_one_in_each(void)
+{
+	int pipes[2], nr = 0;
+	pid_t pid;
+
+	if (pipe(pipes))
+		die("pipe");
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		fragment(false, &nr);
+		take_whole_blocks();
+		if (write(pipes[1], &nr, sizeof(nr)) == sizeof(nr))
+			pause();
+		_exit(1);
+	}
+	close(pipes[1]);
+	if (pid < 0 || read(pipes[0], &nr, sizeof(nr)) != sizeof(nr))
+		die("fragment");
+	close(pipes[0]);
+	note("one page of %d blocks pinned", nr);
+	return pid;
+}
+
+static void unpin(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static uint8_t *all;
+static size_t all_bytes;
+
+/* Ordinary pages, until so much memory is free. */
+static size_t fill(size_t leave)
+{
+	size_t taken = 0;
+
+	all_bytes = (size_t)meminfo("MemTotal") * 1024;
+	all = mmap(NULL, all_bytes, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (all == MAP_FAILED || madvise(all, all_bytes, MADV_NOHUGEPAGE))
+		die("mmap");
+	while (taken < all_bytes && (size_t)memory_free(-1) * 1024 > leave) {
+		touch(all + taken, MIB / 2);
+		taken += MIB / 2;
+	}
+	return taken;
+}
+
+/* No faster than the allocator takes it over. */
+static void free_slowly(size_t taken)
+{
+	size_t at;
+
+	for (at = 0; at < taken; at += STEP) {
+		munmap(all + at, STEP);
+		usleep(20000);
+	}
+	munmap(all, all_bytes);
+}
+
+/* --- the secrets ------------------------------------------------------------- */
+
+static bool healed(const struct direct_map *start)
+{
+	struct direct_map now;
+
+	direct_map_read(&now);
+	return direct_map_same(start, &now) &&
+	       um_stat("heals_2m") == um_stat("splits_2m");
+}
+
+static size_t secrets_there(const uint8_t *p, const struct secret *s)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < PAGES; i++)
+		n += secret_at(p + i * PAGE, s);
+	return n;
+}
+
+/* What is left in the cache when memory gets short, nobody being killed. */
+static void pressure(void)
+{
+	long before = um_stat("pages_free"), after = before;
+	size_t taken;
+	int i;
+
+	ok(before > 0, "%ld pages are free in pieces, or wait for it", before);
+	/* Far above the one at which somebody is killed. */
+	set(SCALE, "1000");
+	taken = fill(LEAVE);
+	for (i = 0; i < 100 && after > before / 4; i++) {
+		usleep(100000);
+		after = um_stat("pages_free");
+	}
+	ok(after <= before / 4 && !um_stat("stolen_pending"),
+	   "pressure: they go back (%ld left)", after);
+	before = um_stat("stolen");
+	munmap(all, STEP);
+	usleep(500000);
+	ok(um_stat("stolen") == before, "and none are taken while reclaim is on");
+	set(SCALE, "10");
+	free_slowly(taken);
+}
+
+static void run(bool stealing)
+{
+	const char *how = stealing ? "stealing" : "not stealing";
+	struct direct_map start, now;
+	struct secret secret;
+	long stolen, splits;
+	size_t taken;
+	int fd, i;
+	pid_t pid;
+	uint8_t *p;
+
+	set(STEAL, stealing ? "1" : "0");
+	set(HEAL_MS, "0");
+	if (um_shrink())
+		die("shrink");
+	direct_map_read(&start);
+	direct_map_note("start", &start);
+	pid = pin_one_in_each();
+	ok(whole_blocks() <= 2, "%s: control: no whole block is free (%ld)", how,
+	   whole_blocks());
+
+	splits = um_stat("splits_2m");
+	fd = secretmem_open(BYTES);
+	p = fd < 0 ? NULL : map_shared(fd, BYTES);
+	if (!p)
+		die("memfd_secret");
+	secret_new(&secret);
+	for (i = 0; i < (int)PAGES; i++)
+		secret_write(p + i * PAGE, &secret);
+	direct_map_read(&now);
+	direct_map_note("in pieces", &now);
+	splits = um_stat("splits_2m") - splits;
+	ok(splits > 0 && now.kb4 > start.kb4, "%s: control: %ld entries are split", how,
+	   splits);
+
+	/* The neighbours are somebody's, and then nobody's. */
+	stolen = um_stat("stolen");
+	taken = fill(LEAVE);
+	note("%zu MiB taken", taken / MIB);
+	set(HEAL_MS, "50");
+	sleep(4); /* the shrinker may have been called */
+	free_slowly(taken);
+	usleep(300000);
+	ok((um_stat("stolen") > stolen) == stealing, "%s: %ld pages stolen", how,
+	   um_stat("stolen") - stolen);
+	ok(!healed(&start), "%s: but one page of each block is in use", how);
+	if (stealing)
+		pressure();
+
+	unpin(pid);
+	set("/proc/sys/vm/nr_hugepages", "0");
+	for (i = 1; i <= (stealing ? ROUNDS : 3) && !healed(&start); i++) {
+		taken = fill(LEAVE);
+		sleep(3);
+		free_slowly(taken);
+		usleep(300000);
+		note("round %d: %ld stolen, %ld healed", i, um_stat("stolen") - stolen,
+		     um_stat("heals_2m"));
+	}
+	direct_map_read(&now);
+	direct_map_note("at the end", &now);
+	if (stealing) {
+		ok(um_stat("stolen") > stolen, "%ld pages stolen",
+		   um_stat("stolen") - stolen);
+		ok(um_stat("heals_2m") == um_stat("splits_2m"),
+		   "all %ld splits are healed", splits);
+		ok(direct_map_same(&start, &now), "DirectMap is what it was, in use");
+	} else {
+		ok(um_stat("stolen") == stolen, "control: none stolen");
+		ok(!healed(&start) && now.kb4 > start.kb4,
+		   "control: the direct map remains split");
+	}
+	ok(secrets_there(p, &secret) == PAGES && um_stat("pages_allocated") == PAGES,
+	   "%s: the secret is in every page", how);
+
+	munmap(p, BYTES);
+	close(fd);
+	set("/proc/sys/vm/compact_memory", "1");
+	ok(um_stat_becomes("pages_allocated", 0, 10), "%s: all pages are free", how);
+	for (i = 0; i < 10 && (um_shrink() || !um_stat_becomes("pages_owned", 0, 1)); i++)
+		;
+	ok(um_stat("pages_owned") == 0 && um_stat("stolen_pending") == 0,
+	   "%s: all is given back", how);
+	ok(healed(&start), "%s: DirectMap is what it was", how);
+	ok(um_stat("quarantined") == 0, "%s: nothing in quarantine", how);
+}
+
+int main(void)
+{
+	run(false);
+	run(true);
+	return finish();
+}
