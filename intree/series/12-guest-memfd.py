@@ -56,15 +56,16 @@ bool unmapped_available(void);
 void unmapped_put_page_enable(void);
 
 /**
- * unmapped_folio_alloc - allocate a folio of order 0 for the page cache
+ * unmapped_folio_alloc - allocate a folio for the page cache
  * @gfp:	as for unmapped_pages_alloc_node(); filemap_add_folio() charges it
+ * @order:	0 to 9
  * @policy:	of the mapping, or NULL: then the task's counts
  * @index:	in the mapping, by which MPOL_INTERLEAVE goes
  *
  * Return: the folio, with one reference; NULL.
  */
-struct folio *unmapped_folio_alloc(gfp_t gfp, const struct mempolicy *policy,
-				   pgoff_t index);
+struct folio *unmapped_folio_alloc(gfp_t gfp, unsigned int order,
+				   const struct mempolicy *policy, pgoff_t index);
 
 /* Clear a page where it is not in the direct map.  Any context. */
 void unmapped_clear_page(struct page *page);
@@ -80,7 +81,7 @@ static inline void unmapped_put_page_enable(void)
 {
 }
 
-static inline struct folio *unmapped_folio_alloc(gfp_t gfp,
+static inline struct folio *unmapped_folio_alloc(gfp_t gfp, unsigned int order,
 						 const struct mempolicy *policy,
 						 pgoff_t index)
 {
@@ -98,19 +99,6 @@ bool unmapped_available(void)
 	return unmapped_allocator.caches;
 }
 EXPORT_SYMBOL_GPL(unmapped_available);
-
-struct folio *unmapped_folio_alloc(gfp_t gfp, const struct mempolicy *policy,
-				   pgoff_t index)
-{
-	struct nodes nodes;
-	struct page *page;
-
-	nodes_of_task(&nodes, NUMA_NO_NODE, policy, index);
-	page = unmapped_pages_alloc_nodes(nodes.first, &nodes.allowed, gfp | __GFP_NOWARN,
-					  0, 1);
-	return page ? page_folio(page) : NULL;
-}
-EXPORT_SYMBOL_GPL(unmapped_folio_alloc);
 
 void unmapped_clear_page(struct page *page)
 {
@@ -170,7 +158,7 @@ static struct folio *kvm_gmem_add_unmapped(struct inode *inode, pgoff_t index,
 
 	if (!(kvm_gmem_flags(inode) & GUEST_MEMFD_FLAG_UNMAPPED_NO_ZERO))
 		gfp |= __GFP_ZERO;
-	folio = unmapped_folio_alloc(gfp, policy, index);
+	folio = unmapped_folio_alloc(gfp, 0, policy, index);
 	if (!folio)
 		return ERR_PTR(-ENOMEM);
 	err = filemap_add_folio(inode->i_mapping, folio, index, gfp);
@@ -219,6 +207,9 @@ def allocator_parts(tree):
                       '#include "map_local.h"\n')
     tree.replace(path, r"^(void unmapped_put_page_enable\(void\)\n\{\n(?:.*\n)*?\}\n)",
                  "\\1EXPORT_SYMBOL_GPL(unmapped_put_page_enable);\n")
+    tree.replace(path, r"^static (struct folio \*unmapped_folio_alloc\(gfp_t gfp, unsigned int order,\n)"
+                 r"\t\t\t\t\t  (const struct mempolicy \*policy, pgoff_t index\)\n\{\n(?:.*\n)*?\}\n)",
+                 "\\1\t\t\t\t   \\2EXPORT_SYMBOL_GPL(unmapped_folio_alloc);\n")
 
 
 def newest(tree, path):

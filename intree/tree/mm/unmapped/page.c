@@ -67,25 +67,31 @@ static void make_compound(struct page *page, unsigned int order)
 	page_rmappable_folio(page);
 }
 
+static struct folio *unmapped_folio_alloc(gfp_t gfp, unsigned int order,
+					  const struct mempolicy *policy, pgoff_t index)
+{
+	struct nodes nodes;
+	struct page *page;
+
+	nodes_of_task(&nodes, NUMA_NO_NODE, policy, index);
+	page = unmapped_pages_alloc_nodes(nodes.first, &nodes.allowed, gfp | __GFP_NOWARN,
+					  order, 1UL << order);
+	if (!page)
+		return NULL;
+	if (order)
+		make_compound(page, order);
+	return page_folio(page);
+}
+
 struct folio *unmapped_fault_folio(const struct vm_fault *vmf, gfp_t gfp,
 				   unsigned int order)
 {
 	const struct mempolicy *policy = NULL;
-	struct nodes nodes;
-	struct page *page;
 
 	if (!unmapped_put_page_enabled())
 		return NULL;
 #ifdef CONFIG_NUMA
 	policy = vmf->vma->vm_policy;
 #endif
-	nodes_of_task(&nodes, NUMA_NO_NODE, policy, vmf->pgoff);
-	page = unmapped_pages_alloc_nodes(nodes.first, &nodes.allowed,
-					  gfp | __GFP_ZERO | __GFP_NOWARN, order,
-					  1UL << order);
-	if (!page)
-		return NULL;
-	if (order)
-		make_compound(page, order);
-	return page_folio(page);
+	return unmapped_folio_alloc(gfp | __GFP_ZERO, order, policy, vmf->pgoff);
 }

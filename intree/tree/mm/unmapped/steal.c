@@ -65,7 +65,7 @@ static DEFINE_MUTEX(steal_lock);
 /* --- in the free path ------------------------------------------------------ */
 
 /* Of each page by itself, as of a large one a part may be bad. */
-static bool any_poisoned(const struct page *page, unsigned int order)
+static bool any_poisoned(struct page *page, unsigned int order)
 {
 	unsigned long i;
 
@@ -106,8 +106,8 @@ bool __unmapped_steal(struct page *page, unsigned int order)
 /* The first of a list, as if it had just been allocated; one reference for each page. */
 static struct page *next_page(struct llist_node **list, unsigned int *order, gfp_t gfp)
 {
-	struct page *page =
-		(struct page *)container_of((struct list_head *)*list, struct page, lru);
+	struct list_head *first = (struct list_head *)*list;
+	struct page *page = list_entry(first, struct page, lru);
 
 	*list = (*list)->next;
 	*order = page_private(page);
