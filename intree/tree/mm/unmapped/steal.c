@@ -75,7 +75,7 @@ static bool any_poisoned(struct page *page, unsigned int order)
 	return false;
 }
 
-static bool has_enough(const struct zone *zone)
+static bool has_enough(struct zone *zone)
 {
 	return zone_page_state(zone, NR_FREE_PAGES) > high_wmark_pages(zone);
 }
