@@ -15,14 +15,19 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define BYTES	(8 * MIB)
-#define PAGES	(BYTES / PAGE)
-#define LEAVE	(48 * MIB) /* of free memory, to the kernel */
-#define STEP	(2 * MIB)  /* freed at a time */
-#define ROUNDS	12
+#include <linux/io_uring.h>
+
+#define MOST	(256 * MIB) /* of secrets */
+#define SPLITS	6	    /* at least */
+#define LEAVE	(24 * MIB)  /* of free memory, to the kernel */
+#define STEP	(2 * MIB)   /* freed at a time */
+#define ROUNDS	10
 #define HEAL_MS "/sys/kernel/mm/unmapped/heal_ms"
 #define STEAL	"/sys/module/unmapped/parameters/steal"
 #define SCALE	"/proc/sys/vm/watermark_scale_factor"
@@ -34,6 +39,37 @@ static void set(const char *path, const char *text)
 }
 
 /* --- those who have the rest ------------------------------------------------- */
+
+/* Whole blocks that are left, or become whole a little later: as huge pages, pinned. */
+static void take_the_rest(void)
+{
+	const size_t size = 256 * MIB;
+	static struct iovec pin[256 * MIB / BLOCK];
+	struct io_uring_params params = { 0 };
+	int ring, tries, quiet = 0;
+	size_t at = 0;
+	uint8_t *p;
+
+	p = mmap(NULL, size + BLOCK, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		die("mmap");
+	p = (uint8_t *)(((uintptr_t)p + BLOCK - 1) & ~(BLOCK - 1));
+	if (madvise(p, size, MADV_HUGEPAGE))
+		die("madvise");
+	for (tries = 0; tries < 60 && quiet < 10; tries++) {
+		quiet = whole_blocks() ? 0 : quiet + 1;
+		for (; whole_blocks() && at < size; at += BLOCK) {
+			p[at] = 1;
+			pin[at / BLOCK] = (struct iovec){ p + at, PAGE };
+		}
+		usleep(200000);
+	}
+	ring = syscall(SYS_io_uring_setup, 4, &params);
+	if (at && (ring < 0 || syscall(SYS_io_uring_register, ring,
+				       IORING_REGISTER_BUFFERS, pin, at / BLOCK)))
+		die("pinning %zu blocks", at / BLOCK);
+}
 
 /* One page in each block is pinned for as long as this process lives. */
 static pid_t pin_one_in_each(void)
@@ -47,7 +83,7 @@ static pid_t pin_one_in_each(void)
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		fragment(false, &nr);
-		take_whole_blocks();
+		take_the_rest();
 		if (write(pipes[1], &nr, sizeof(nr)) == sizeof(nr))
 			pause();
 		_exit(1);
@@ -109,11 +145,28 @@ static bool healed(const struct direct_map *start)
 	       um_stat("heals_2m") == um_stat("splits_2m");
 }
 
-static size_t secrets_there(const uint8_t *p, const struct secret *s)
+/*
+ * Secrets until some are in pieces: at first memory that can be moved makes room for
+ * whole blocks.  Return: how many pages.
+ */
+static size_t write_secrets(uint8_t *p, const struct secret *s)
+{
+	long splits = um_stat("splits_2m");
+	size_t n;
+
+	for (n = 0; n < MOST / PAGE; n++) {
+		if (n % 64 == 0 && um_stat("splits_2m") >= splits + SPLITS)
+			break;
+		secret_write(p + n * PAGE, s);
+	}
+	return n;
+}
+
+static size_t secrets_there(const uint8_t *p, size_t pages, const struct secret *s)
 {
 	size_t i, n = 0;
 
-	for (i = 0; i < PAGES; i++)
+	for (i = 0; i < pages; i++)
 		n += secret_at(p + i * PAGE, s);
 	return n;
 }
@@ -149,7 +202,7 @@ static void run(bool stealing)
 	struct direct_map start, now;
 	struct secret secret;
 	long stolen, splits;
-	size_t taken;
+	size_t taken, pages;
 	int fd, i;
 	pid_t pid;
 	uint8_t *p;
@@ -165,25 +218,25 @@ static void run(bool stealing)
 	   whole_blocks());
 
 	splits = um_stat("splits_2m");
-	fd = secretmem_open(BYTES);
-	p = fd < 0 ? NULL : map_shared(fd, BYTES);
+	fd = secretmem_open(MOST);
+	p = fd < 0 ? NULL : map_shared(fd, MOST);
 	if (!p)
 		die("memfd_secret");
 	secret_new(&secret);
-	for (i = 0; i < (int)PAGES; i++)
-		secret_write(p + i * PAGE, &secret);
+	pages = write_secrets(p, &secret);
 	direct_map_read(&now);
 	direct_map_note("in pieces", &now);
+	note("%ld pages of %ld pieces", um_stat("pages_owned"), um_stat("pieces_taken"));
 	splits = um_stat("splits_2m") - splits;
-	ok(splits > 0 && now.kb4 > start.kb4, "%s: control: %ld entries are split", how,
-	   splits);
+	ok(splits > 0 && now.kb4 > start.kb4,
+	   "%s: control: %ld entries are split, for %zu pages", how, splits, pages);
 
 	/* The neighbours are somebody's, and then nobody's. */
 	stolen = um_stat("stolen");
 	taken = fill(LEAVE);
 	note("%zu MiB taken", taken / MIB);
 	set(HEAL_MS, "50");
-	sleep(4); /* the shrinker may have been called */
+	sleep(3); /* the shrinker may have been called */
 	free_slowly(taken);
 	usleep(300000);
 	ok((um_stat("stolen") > stolen) == stealing, "%s: %ld pages stolen", how,
@@ -193,10 +246,9 @@ static void run(bool stealing)
 		pressure();
 
 	unpin(pid);
-	set("/proc/sys/vm/nr_hugepages", "0");
-	for (i = 1; i <= (stealing ? ROUNDS : 3) && !healed(&start); i++) {
+	for (i = 1; i <= (stealing ? ROUNDS : 2) && !healed(&start); i++) {
 		taken = fill(LEAVE);
-		sleep(3);
+		sleep(i == 1 ? 3 : 1);
 		free_slowly(taken);
 		usleep(300000);
 		note("round %d: %ld stolen, %ld healed", i, um_stat("stolen") - stolen,
@@ -215,10 +267,11 @@ static void run(bool stealing)
 		ok(!healed(&start) && now.kb4 > start.kb4,
 		   "control: the direct map remains split");
 	}
-	ok(secrets_there(p, &secret) == PAGES && um_stat("pages_allocated") == PAGES,
+	ok(secrets_there(p, pages, &secret) == pages &&
+		   um_stat("pages_allocated") == (long)pages,
 	   "%s: the secret is in every page", how);
 
-	munmap(p, BYTES);
+	munmap(p, MOST);
 	close(fd);
 	set("/proc/sys/vm/compact_memory", "1");
 	ok(um_stat_becomes("pages_allocated", 0, 10), "%s: all pages are free", how);
@@ -232,6 +285,12 @@ static void run(bool stealing)
 
 int main(void)
 {
+	const struct rlimit all_of_it = { RLIM_INFINITY, RLIM_INFINITY };
+
+	/* On some kernels it counts for root, too. */
+	if (setrlimit(RLIMIT_MEMLOCK, &all_of_it))
+		die("setrlimit");
+	plain_page_allocator();
 	run(false);
 	run(true);
 	return finish();
