@@ -10,6 +10,7 @@
 #include "fragment.h"
 #include "guest.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,8 +26,8 @@
 
 #define MOST	(256 * MIB) /* of secrets */
 #define SPLITS	6	    /* at least */
-#define LEAVE	(24 * MIB)  /* of free memory, to the kernel */
-#define STEP	(2 * MIB)   /* freed at a time */
+#define LEAVE	(24 * MIB)  /* of free memory, under pressure */
+#define PIPES	40
 #define ROUNDS	10
 #define HEAL_MS "/sys/kernel/mm/unmapped/heal_ms"
 #define STEAL	"/sys/module/unmapped/parameters/steal"
@@ -102,36 +103,40 @@ static void unpin(pid_t pid)
 	waitpid(pid, NULL, 0);
 }
 
-static uint8_t *all;
-static size_t all_bytes;
+/*
+ * Pages of pipes: as they can't be moved, the kernel takes them from where the
+ * allocator took its pieces.
+ */
+static struct pipe {
+	int fd[2];
+} pipes[PIPES];
 
-/* Ordinary pages, until so much memory is free. */
-static size_t fill(size_t leave)
+static void fill_pipes(void)
 {
-	size_t taken = 0;
+	static const uint8_t page[PAGE];
+	size_t i, n;
 
-	all_bytes = (size_t)meminfo("MemTotal") * 1024;
-	all = mmap(NULL, all_bytes, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (all == MAP_FAILED || madvise(all, all_bytes, MADV_NOHUGEPAGE))
-		die("mmap");
-	while (taken < all_bytes && (size_t)memory_free(-1) * 1024 > leave) {
-		touch(all + taken, MIB / 2);
-		taken += MIB / 2;
+	for (i = 0; i < PIPES; i++) {
+		if (pipe2(pipes[i].fd, O_NONBLOCK | O_CLOEXEC) ||
+		    fcntl(pipes[i].fd[1], F_SETPIPE_SZ, MIB) < 0)
+			die("pipe %zu", i);
+		for (n = 0; n < MIB / PAGE; n++)
+			if (write(pipes[i].fd[1], page, PAGE) != PAGE)
+				die("write to a pipe");
 	}
-	return taken;
 }
 
 /* No faster than the allocator takes it over. */
-static void free_slowly(size_t taken)
+static void free_pipes(void)
 {
-	size_t at;
+	size_t i;
 
-	for (at = 0; at < taken; at += STEP) {
-		munmap(all + at, STEP);
-		usleep(20000);
+	for (i = 0; i < PIPES; i++) {
+		close(pipes[i].fd[0]);
+		close(pipes[i].fd[1]);
+		usleep(30000);
 	}
-	munmap(all, all_bytes);
+	usleep(300000);
 }
 
 /* --- the secrets ------------------------------------------------------------- */
@@ -171,29 +176,34 @@ static size_t secrets_there(const uint8_t *p, size_t pages, const struct secret 
 	return n;
 }
 
-/* What is left in the cache when memory gets short, nobody being killed. */
+/* Memory is short, and the kernel reclaims: what nobody uses goes back. */
 static void pressure(void)
 {
-	long before = um_stat("pages_free"), after = before;
-	size_t taken;
-	int i;
+	size_t bytes = (size_t)meminfo("MemTotal") * 1024, at;
+	long before = um_stat("pages_free");
+	uint8_t *p;
 
-	ok(before > 0, "%ld pages are free in pieces, or wait for it", before);
-	/* Far above the one at which somebody is killed. */
+	ok(before > 0, "%ld pages are free in pieces", before);
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED || madvise(p, bytes, MADV_NOHUGEPAGE))
+		die("mmap");
+	for (at = 0; at < bytes && (size_t)memory_free(-1) * 1024 > LEAVE; at += MIB)
+		touch(p + at, MIB);
+	/* Low is far above the one at which somebody is killed. */
 	set(SCALE, "1000");
-	taken = fill(LEAVE);
-	for (i = 0; i < 100 && after > before / 4; i++) {
-		usleep(100000);
-		after = um_stat("pages_free");
-	}
-	ok(after <= before / 4 && !um_stat("stolen_pending"),
-	   "pressure: they go back (%ld left)", after);
+	set("/proc/sys/vm/drop_caches", "2");
+	ok(um_stat("pages_free") <= before / 4 && !um_stat("stolen_pending"),
+	   "reclaim: they go back (%ld left)", um_stat("pages_free"));
 	before = um_stat("stolen");
-	munmap(all, STEP);
-	usleep(500000);
-	ok(um_stat("stolen") == before, "and none are taken while reclaim is on");
+	/* For the pipes; it is still less than the kernel is content with. */
+	munmap(p, 60 * MIB);
+	sleep(3); /* longer than nothing is taken after reclaim */
+	fill_pipes();
+	free_pipes();
+	ok(um_stat("stolen") == before, "none are taken while memory is short");
 	set(SCALE, "10");
-	free_slowly(taken);
+	munmap(p, bytes);
 }
 
 static void run(bool stealing)
@@ -202,7 +212,7 @@ static void run(bool stealing)
 	struct direct_map start, now;
 	struct secret secret;
 	long stolen, splits;
-	size_t taken, pages;
+	size_t pages;
 	int fd, i;
 	pid_t pid;
 	uint8_t *p;
@@ -233,12 +243,10 @@ static void run(bool stealing)
 
 	/* The neighbours are somebody's, and then nobody's. */
 	stolen = um_stat("stolen");
-	taken = fill(LEAVE);
-	note("%zu MiB taken", taken / MIB);
+	fill_pipes();
 	set(HEAL_MS, "50");
 	sleep(3); /* the shrinker may have been called */
-	free_slowly(taken);
-	usleep(300000);
+	free_pipes();
 	ok((um_stat("stolen") > stolen) == stealing, "%s: %ld pages stolen", how,
 	   um_stat("stolen") - stolen);
 	ok(!healed(&start), "%s: but one page of each block is in use", how);
@@ -247,10 +255,9 @@ static void run(bool stealing)
 
 	unpin(pid);
 	for (i = 1; i <= (stealing ? ROUNDS : 2) && !healed(&start); i++) {
-		taken = fill(LEAVE);
-		sleep(i == 1 ? 3 : 1);
-		free_slowly(taken);
-		usleep(300000);
+		fill_pipes();
+		sleep(i == 1 ? 3 : 0);
+		free_pipes();
 		note("round %d: %ld stolen, %ld healed", i, um_stat("stolen") - stolen,
 		     um_stat("heals_2m"));
 	}
