@@ -111,17 +111,20 @@ static struct pipe {
 	int fd[2];
 } pipes[PIPES];
 static uint8_t *ordinary;
+static size_t ordinary_bytes;
 
-static void fill(void)
+/* @all: of the ordinary ones as many as there are. */
+static void fill(bool all)
 {
 	static const uint8_t page[PAGE];
 	size_t i, n;
 
-	ordinary = mmap(NULL, PIPES * MIB, PROT_READ | PROT_WRITE,
+	ordinary_bytes = all ? (size_t)meminfo("MemTotal") * 1024 & ~(4 * MIB - 1)
+			     : PIPES * MIB;
+	ordinary = mmap(NULL, ordinary_bytes, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (ordinary == MAP_FAILED || madvise(ordinary, PIPES * MIB, MADV_NOHUGEPAGE))
+	if (ordinary == MAP_FAILED || madvise(ordinary, ordinary_bytes, MADV_NOHUGEPAGE))
 		die("mmap");
-	touch(ordinary, PIPES * MIB);
 	for (i = 0; i < PIPES; i++) {
 		if (pipe2(pipes[i].fd, O_NONBLOCK | O_CLOEXEC) ||
 		    fcntl(pipes[i].fd[1], F_SETPIPE_SZ, MIB) < 0)
@@ -130,18 +133,25 @@ static void fill(void)
 			if (write(pipes[i].fd[1], page, PAGE) != PAGE)
 				die("write to a pipe");
 	}
+	for (i = 0; i < ordinary_bytes && (size_t)memory_free(-1) * 1024 > LEAVE;
+	     i += MIB)
+		touch(ordinary + i, MIB);
 }
 
 /* No faster than the allocator takes it over. */
 static void free_slowly(void)
 {
+	const size_t step = 4 * MIB;
 	size_t i;
 
 	for (i = 0; i < PIPES; i++) {
 		close(pipes[i].fd[0]);
 		close(pipes[i].fd[1]);
-		munmap(ordinary + i * MIB, MIB);
 		usleep(30000);
+	}
+	for (i = 0; i < ordinary_bytes; i += step) {
+		munmap(ordinary + i, step);
+		usleep(20000);
 	}
 	usleep(300000);
 }
@@ -206,7 +216,7 @@ static void pressure(void)
 	/* For the pipes; it is still less than the kernel is content with. */
 	munmap(p, 64 * MIB);
 	sleep(3); /* longer than nothing is taken after reclaim */
-	fill();
+	fill(false);
 	free_slowly();
 	ok(um_stat("stolen") == before, "none are taken while memory is short");
 	set(SCALE, "10");
@@ -235,7 +245,7 @@ static void run(bool stealing)
 	   whole_blocks());
 
 	/* What the kernel itself has free here and there is not to be taken. */
-	fill();
+	fill(false);
 	splits = um_stat("splits_2m");
 	heals = um_stat("heals_2m");
 	fd = secretmem_open(MOST);
@@ -264,7 +274,7 @@ static void run(bool stealing)
 
 	unpin(pid);
 	for (i = 1; i <= (stealing ? ROUNDS : 2) && !healed(&start); i++) {
-		fill();
+		fill(true);
 		sleep(i == 1 ? 3 : 0);
 		free_slowly();
 		note("round %d: %ld stolen, %ld healed", i, um_stat("stolen") - stolen,
