@@ -28,6 +28,7 @@
 #define SPLITS	20	    /* at least */
 #define LEAVE	(24 * MIB)  /* of free memory, under pressure */
 #define PIPES	32	    /* of 1 MiB */
+#define TURN	8UL	    /* pages of a pipe side by side */
 #define ROUNDS	6
 #define HEAL_MS "/sys/kernel/mm/unmapped/heal_ms"
 #define STEAL	"/sys/module/unmapped/parameters/steal"
@@ -129,13 +130,31 @@ static void fill(bool all)
 		if (pipe2(pipes[i].fd, O_NONBLOCK | O_CLOEXEC) ||
 		    fcntl(pipes[i].fd[1], F_SETPIPE_SZ, MIB) < 0)
 			die("pipe %zu", i);
-		for (n = 0; n < MIB / PAGE; n++)
-			if (write(pipes[i].fd[1], page, PAGE) != PAGE)
-				die("write to a pipe");
+	}
+	/* By turns to each of two. */
+	for (n = 0; n < PIPES * MIB / PAGE; n++) {
+		i = n / (2 * MIB / PAGE) * 2 + n / TURN % 2;
+		if (write(pipes[i].fd[1], page, PAGE) != PAGE)
+			die("write to a pipe");
 	}
 	for (i = 0; i < ordinary_bytes && (size_t)memory_free(-1) * 1024 > LEAVE;
 	     i += MIB)
 		touch(ordinary + i, MIB);
+}
+
+/*
+ * Each other of the pipes is no more.  In these gaps the kernel has room for what it
+ * needs to give out secrets, and keeps with them: not beside the pieces.
+ */
+static void make_gaps(void)
+{
+	size_t i;
+
+	for (i = 1; i < PIPES; i += 2) {
+		close(pipes[i].fd[0]);
+		close(pipes[i].fd[1]);
+		pipes[i] = (struct pipe){ { -1, -1 } };
+	}
 }
 
 /* No faster than the allocator takes it over. */
@@ -246,6 +265,7 @@ static void run(bool stealing)
 
 	/* What the kernel itself has free here and there is not to be taken. */
 	fill(false);
+	make_gaps();
 	splits = um_stat("splits_2m");
 	heals = um_stat("heals_2m");
 	fd = secretmem_open(MOST);
@@ -286,10 +306,11 @@ static void run(bool stealing)
 		ok(um_stat("stolen") > stolen, "%ld pages stolen",
 		   um_stat("stolen") - stolen);
 		heals = um_stat("heals_2m") - heals;
-		ok(heals * 2 >= splits, "%ld of %ld splits are healed in use", heals,
+		/* Mostly all, but where the kernel's own pages come to lie beside. */
+		ok(heals * 8 >= splits, "%ld of %ld splits are healed in use", heals,
 		   splits);
 		if (heals < splits)
-			note("the kernel has something beside the others");
+			note("beside the others is something of the kernel");
 		ok(now.kb4 - start.kb4 == (splits - heals) * (long)(BLOCK / 1024),
 		   "DirectMap4k: %ld kB above the start, not %ld", now.kb4 - start.kb4,
 		   splits * (long)(BLOCK / 1024));
