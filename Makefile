@@ -31,8 +31,8 @@ help:
 	@echo '               (KDIR=, DESTDIR=, PREFIX=$(PREFIX))'
 	@echo 'make install-cli  unmapped(1), its man page, completion and units'
 	@echo 'make deb       Debian packages, in build/deb'
-	@echo 'make check-deb  those installed, upgraded and purged in a Debian VM, which is'
-	@echo '               slow, as DKMS compiles in there without KVM; not in make check'
+	@echo 'make check-deb  those installed, upgraded and purged in a Debian VM, without'
+	@echo '               KVM; not in make check, as it takes some ten minutes'
 	@echo 'make clean     remove build/'
 	@echo
 	@echo 'Suites of make check, each alone as make check-NAME:'
@@ -169,7 +169,7 @@ deb:
 	@ls $(DEB)/*.deb
 
 # The packages installed, upgraded and purged in a machine; not in make check, as
-# DKMS compiles in there, without KVM.
+# DKMS builds in there, without KVM.
 check-deb:
 	@scripts/deps build vm deb check-deb
 	@tests/deb/run
