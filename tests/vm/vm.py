@@ -104,6 +104,8 @@ def build_guest():
                 needs += [library, os.path.join(GUEST, "cmocka.h")]
                 extra = ["-I" + GUEST,
                          "-I" + os.path.join(ROOT, "include"), library]
+                if name == "lib_bench.c":
+                    extra.append("-lsodium")
             if (os.path.exists(exe) and
                     os.stat(exe).st_mtime_ns > _newest(needs)):
                 continue
