@@ -30,7 +30,7 @@ OFF_THE_LIST = """
 		if (unmapped_owns(page)) {
 			/* It may be somebody else's as soon as it is free. */
 			list_del(&page->lru);
-			free_unref_page_prepare(page, pfn, 0);
+			free_pcp_prepare(page, 0);
 			continue;
 		}
 """
