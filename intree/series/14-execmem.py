@@ -23,7 +23,9 @@ is, above: it saves changes of permissions in the area, and takes its
 2 MiB from here.
 
 It is an option, since hibernation is refused while there is such
-memory: the image would be copied through the direct map.
+memory: the image would be copied through the direct map.  It makes the
+page allocator ask for each page that is freed, from boot on, which
+unmapped.execmem=0 avoids.
 """
 
 import re
@@ -42,7 +44,8 @@ config UNMAPPED_EXECMEM
 	  can't be read or written there.
 
 	  Hibernation is refused as long as there is such memory, that is,
-	  while a module is loaded.
+	  while a module is loaded.  And each page that is freed is looked up
+	  in a table, from boot on.  unmapped.execmem=0 turns it off at boot.
 
 	  If unsure, say N.
 """
@@ -135,12 +138,6 @@ def files(tree):
     add_objects_if(tree, "UNMAPPED_EXECMEM", "execmem.o")
     tree.insert_before("include/linux/unmapped.h",
                        r"^#endif /\* _LINUX_UNMAPPED_H \*/$", HEADER)
-    # From the beginning: areas can't take their pages from here before.
-    main = "mm/unmapped/main.c"
-    tree.insert_before(main, r"^\treturn 0;\n\nerr_sysfs:$",
-                       "\tif (IS_ENABLED(CONFIG_UNMAPPED_EXECMEM))\n"
-                       "\t\tunmapped_put_page_enable();\n", within="unmapped_init")
-    tree.insert_after(main, r'^#include "map_local.h"$', '#include "page.h"\n')
 
 
 def vmalloc(tree):

@@ -12,7 +12,9 @@
  * What is allocated keeps its block where it is, so the answer for a page of an
  * area can't change as long as the area is there.
  */
+#include <linux/init.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/string.h>
 #include <linux/unmapped.h>
 #include <linux/vmalloc.h>
@@ -20,10 +22,18 @@
 
 #include "page.h"
 
+static bool execmem __ro_after_init = true;
+module_param(execmem, bool, 0444);
+MODULE_PARM_DESC(execmem, "code is outside of the direct map (default 1)");
+
+static bool is_used(void)
+{
+	return unmapped_put_page_enabled() && execmem;
+}
+
 unsigned long unmapped_vm_flags(void)
 {
-	return unmapped_put_page_enabled() ? VM_FLUSH_RESET_PERMS | VM_ALLOW_HUGE_VMAP
-					   : 0;
+	return is_used() ? VM_FLUSH_RESET_PERMS | VM_ALLOW_HUGE_VMAP : 0;
 }
 
 bool pfn_unmapped(unsigned long pfn)
@@ -37,7 +47,7 @@ unsigned long unmapped_vmalloc_pages(int nid, gfp_t gfp, unsigned int order,
 	unsigned long i, got = 0;
 	struct page *page;
 
-	if (!unmapped_put_page_enabled())
+	if (!is_used())
 		return 0;
 	gfp |= __GFP_ZERO | __GFP_NOWARN;
 	if (!order) {
@@ -56,3 +66,15 @@ unsigned long unmapped_vmalloc_pages(int nid, gfp_t gfp, unsigned int order,
 		mod_lruvec_page_state(pages[i], NR_VMALLOC, 1);
 	return got;
 }
+
+/*
+ * From the beginning, and not with the first area: who asks for one may hold
+ * locks that switching the key takes.
+ */
+static int __init unmapped_execmem_init(void)
+{
+	if (execmem)
+		unmapped_put_page_enable();
+	return 0;
+}
+device_initcall_sync(unmapped_execmem_init);
