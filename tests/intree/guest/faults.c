@@ -14,12 +14,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/bpf.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define INJECT	    "/sys/kernel/debug/"
@@ -28,6 +30,7 @@
 #define MOST	    3000 /* allocations of one operation, at most */
 #define LEAK_KB	    2048 /* free memory goes up and down by so much anyway */
 #define OBJECT	    (128 * PAGE)
+#define MODULE	    "/vm/stock/test_module.ko"
 #define RANDOM	    60
 #define RANDOM_MOST BLOCK
 
@@ -118,6 +121,47 @@ static int device_object(void)
 	return populate(um_create(OBJECT, 0, -1), OBJECT);
 }
 
+/* As one fault, where that is to be had. */
+static int secret_block(void)
+{
+	return populate(secretmem_open(BLOCK), BLOCK);
+}
+
+/* What the kernel can't compile for want of memory it interprets. */
+static int program(void)
+{
+	struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	union bpf_attr attr = {
+		.prog_type = BPF_PROG_TYPE_SOCKET_FILTER,
+		.insns = (uintptr_t)insns,
+		.insn_cnt = ARRAY_SIZE(insns),
+		.license = (uintptr_t) "GPL",
+	};
+	int fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
+
+	if (fd < 0)
+		return errno;
+	close(fd);
+	return 0;
+}
+
+static int module(void)
+{
+	int fd = open(MODULE, O_RDONLY | O_CLOEXEC), err = 0;
+
+	if (fd < 0)
+		return errno;
+	if (syscall(SYS_finit_module, fd, "", 0))
+		err = errno;
+	else if (syscall(SYS_delete_module, "test_module", 0))
+		die("unloading test_module");
+	close(fd);
+	return err;
+}
+
 static int give_back(void)
 {
 	return -um_shrink();
@@ -150,6 +194,9 @@ static const struct operation {
 	{ "/dev/unmapped, a page, none in the cache", device_page, false },
 	{ "/dev/unmapped, a page of the cache", device_page, true },
 	{ "/dev/unmapped, an object of 128 pages", device_object, false },
+	{ "memfd_secret, 2 MiB", secret_block, false },
+	{ "a BPF program", program, false },
+	{ "a module", module, false },
 	{ "shrink", give_back, true },
 	{ "pagetypeinfo", read_figures, true },
 };
@@ -284,7 +331,7 @@ static void one(unsigned int *seed)
 	size_t bytes = PAGE + (size_t)rand_r(seed) % RANDOM_MOST / PAGE * PAGE;
 	int err;
 
-	switch (rand_r(seed) % 4) {
+	switch (rand_r(seed) % 6) {
 	case 0:
 		err = populate(secretmem_open(bytes), bytes);
 		break;
@@ -294,8 +341,14 @@ static void one(unsigned int *seed)
 	case 2:
 		err = populate(um_create(bytes, 0, -1), bytes);
 		break;
-	default:
+	case 3:
 		err = rand_r(seed) % 4 ? secret_page() : give_back();
+		break;
+	case 4:
+		err = program();
+		break;
+	default:
+		err = module();
 	}
 	if (err)
 		refused++;
