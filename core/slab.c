@@ -252,7 +252,7 @@ static struct slab *pick(struct slab_class *c)
 static struct slab *make_block(struct slabs *s, unsigned long pfn)
 {
 	struct slab **at = &s->blocks[pfn >> BLOCK_ORDER];
-	struct slab *made, *block = READ_ONCE(*at);
+	struct slab *made, *block = smp_load_acquire(at); /* zeroed */
 
 	if (block)
 		return block;

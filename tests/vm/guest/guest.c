@@ -149,7 +149,7 @@ int file_write(const char *path, const char *text)
 	ssize_t len = strlen(text);
 	int fd, err = 0;
 
-	fd = open(path, O_WRONLY | O_CLOEXEC);
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	if (write(fd, text, len) != len)

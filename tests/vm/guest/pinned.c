@@ -31,8 +31,10 @@ static unsigned long pfn_of(uint8_t *p)
 	f = fopen(TRACEFS "trace", "re");
 	while (f && fgets(line, sizeof(line), f)) {
 		at = strstr(line, "unmapped_alloc: pfn=");
-		if (at && sscanf(at, "unmapped_alloc: pfn=%lx", &pfn) == 1)
-			break;
+		if (!at || sscanf(at, "unmapped_alloc: pfn=%lx", &pfn) != 1)
+			continue;
+		note("%s", at);
+		break;
 	}
 	if (!f || !pfn)
 		die("no pfn in the trace");
