@@ -592,7 +592,7 @@ DEFINE_SHOW_ATTRIBUTE(vmap);
 static int vmap_misuse_show(struct seq_file *m, void *v)
 {
 	struct page *page = unmapped_pages_alloc(ZEROED, 0), *pages[2] = { page, page };
-	void *others = vmalloc(PAGE_SIZE), *view, *addr[16];
+	void *others = vmalloc(PAGE_SIZE), *view, *addr[64];
 	unsigned int depth, i;
 
 	number = 0;
