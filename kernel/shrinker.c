@@ -36,7 +36,8 @@ int unmapped_shrinker_init(void)
 		return -ENOMEM;
 	shrinker->count_objects = count;
 	shrinker->scan_objects = scan;
-	shrinker->seeks = DEFAULT_SEEKS;
+	/* What is idle here costs less to get again than anybody's data. */
+	shrinker->seeks = 0;
 	shrinker->batch = BLOCK_PAGES;
 	err = shrinker_register(shrinker);
 	if (err)
