@@ -22,10 +22,11 @@ execmem's cache of executable memory, where there is one, remains as it
 is, above: it saves changes of permissions in the area, and takes its
 2 MiB from here.
 
-It is an option, since hibernation is refused while there is such
-memory: the image would be copied through the direct map.  It makes the
-page allocator ask for each page that is freed, from boot on, which
-unmapped.execmem=0 avoids.
+Hibernation is refused while there is such memory, as the image would be
+copied through the direct map.  The next patch ends that.
+
+It is an option, since it makes the page allocator ask for each page that
+is freed, from boot on.  unmapped.execmem=0 avoids that.
 """
 
 import re
@@ -43,9 +44,8 @@ config UNMAPPED_EXECMEM
 	  permissions splits no large entries of the direct map, and code
 	  can't be read or written there.
 
-	  Hibernation is refused as long as there is such memory, that is,
-	  while a module is loaded.  And each page that is freed is looked up
-	  in a table, from boot on.  unmapped.execmem=0 turns it off at boot.
+	  Each page that is freed is looked up in a table then, from boot on.
+	  unmapped.execmem=0 turns it off at boot.
 
 	  If unsure, say N.
 """

@@ -379,6 +379,25 @@ void secret_new(struct secret *s)
 		die("getrandom");
 }
 
+static void print_masked(const struct secret *s)
+{
+	int i;
+
+	printf(" ");
+	for (i = 0; i < SECRET_BYTES; i++)
+		printf("%02x", s->masked[i]);
+}
+
+int hibernate(const struct secret *secret, const struct secret *control)
+{
+	printf("@hibernate");
+	print_masked(secret);
+	print_masked(control);
+	printf("\n");
+	fflush(stdout);
+	return file_write("/sys/power/state", "disk");
+}
+
 void secret_write(void *where, const struct secret *s)
 {
 	volatile uint8_t *to = where;

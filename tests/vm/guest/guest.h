@@ -107,6 +107,13 @@ bool secret_at(const void *where, const struct secret *s);
  */
 long attack(const struct secret *s, int nr, long *found);
 
+/*
+ * Hibernate, with swap on the disk of the test (vm: disk=), and come back.  The host
+ * sees to it that the image has @control, and not @secret.  Return: 0 or a negative
+ * errno.
+ */
+int hibernate(const struct secret *secret, const struct secret *control);
+
 /* Run @fn in a child; its exit status, or 128 + signal. */
 int in_child(int (*fn)(void *arg), void *arg);
 

@@ -112,15 +112,6 @@ static void *toucher(void *unused)
 	return NULL;
 }
 
-static void print_masked(const struct secret *s)
-{
-	int i;
-
-	printf(" ");
-	for (i = 0; i < SECRET_BYTES; i++)
-		printf("%02x", s->masked[i]);
-}
-
 static void whole(const struct direct_map *before)
 {
 	long found[2], bytes;
@@ -174,12 +165,7 @@ int main(void)
 		die("thread");
 	direct_map_read(&before);
 	direct_map_note("before", &before);
-	printf("@hibernate");
-	print_masked(&secret);
-	print_masked(&control);
-	printf("\n");
-	fflush(stdout);
-	err = file_write(STATE, "disk");
+	err = hibernate(&secret, &control);
 	ok(!err, "hibernated and restored: %d", -err);
 
 	s = status(large_fd);

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Code in the image of a hibernation.
+ *
+ * Pages below kernel code have a mark, from their allocation to vfree().  They are
+ * saved and restored like any others, but read through a mapping of one page, as
+ * the direct map does not have them.  All other pages of the allocator are free
+ * then, since pm.c sees to it that there is no image while one is not; they may
+ * still have what somebody left behind who asked for no zeroing, so they are saved
+ * as zeros, which is what all but such a client get anyway.
+ *
+ * While the copy is made, entries of the mappings of one page are written.  The
+ * table that they are in is copied between two such mappings and not during one,
+ * so in what is restored there is none.
+ */
+#include <linux/atomic.h>
+#include <linux/mm.h>
+#include <linux/seq_file.h>
+#include <linux/unmapped.h>
+
+#include "host.h"
+#include "image.h"
+#include "page.h"
+
+static atomic_long_t nr_code_pages;
+
+/* In page->private. */
+#define CODE ((unsigned long)&nr_code_pages)
+
+void image_mark_code(struct page **pages, unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++)
+		set_page_private(pages[i], CODE);
+	atomic_long_add((long)nr, &nr_code_pages);
+}
+
+void unmapped_vfree_pages(struct page **pages, unsigned long nr)
+{
+	unsigned long i, marked = 0;
+
+	for (i = 0; i < nr; i++) {
+		if (page_private(pages[i]) != CODE)
+			continue;
+		set_page_private(pages[i], 0);
+		marked++;
+	}
+	atomic_long_sub((long)marked, &nr_code_pages);
+}
+
+unsigned long image_code_pages(void)
+{
+	return (unsigned long)atomic_long_read(&nr_code_pages);
+}
+
+unsigned long image_pages_refused(void)
+{
+	unsigned long pages = host_pages_owned() - image_code_pages();
+	struct allocator_report r;
+	int nid;
+
+	for (nid = 0; nid < (int)unmapped_allocator.nr_nodes; nid++) {
+		allocator_report(&unmapped_allocator, nid, &r);
+		pages -= r.pages_free;
+	}
+	return pages;
+}
+
+void *unmapped_image_map(struct page *page)
+{
+	if (!unmapped_allocator.caches || !__unmapped_owns_pfn(page_to_pfn(page)))
+		return NULL;
+	return unmapped_map_local(page_private(page) == CODE ? page : ZERO_PAGE(0));
+}
+
+void image_stats_show(struct seq_file *m)
+{
+	seq_printf(m, "pages_of_code %lu\n", image_code_pages());
+}
