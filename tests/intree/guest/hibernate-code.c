@@ -73,8 +73,8 @@ static void write_all(uint8_t *p, size_t bytes, const struct secret *s)
 static void leave_behind(void)
 {
 	int fd;
-	uint8_t *p = um_object(SMALL, UNMAPPED_CREATE_NOHUGE | UNMAPPED_CREATE_NO_ZERO,
-			       &fd);
+	uint8_t *p =
+		um_object(SMALL, UNMAPPED_CREATE_NOHUGE | UNMAPPED_CREATE_NO_ZERO, &fd);
 
 	write_all(p, SMALL, &secret);
 	munmap(p, SMALL);
@@ -140,8 +140,8 @@ int main(int argc, char **argv)
 	ok(um_stat("pages_of_code") > pages &&
 		   um_stat("pages_of_code") == um_stat("pages_allocated"),
 	   "%s: %ld unmapped pages, all of them code", what, um_stat("pages_of_code"));
-	leave_behind();
 	refused();
+	leave_behind();
 	restored(what, all, modules ? of_modules : of_programs);
 	all(false);
 	ok(um_stat_becomes("pages_allocated", pages, 20), "%s: all pages are free again",

@@ -40,9 +40,11 @@ static const char *const keys[] = {
 	/* Only where the allocator is part of the kernel. */
 	"stolen",
 	"stolen_pending",
+	"moved",
+	"pages_of_code",
 };
 
-#define NR_IN_TREE 2
+#define NR_IN_TREE 4
 
 #define NR_COUNTERS 15
 

@@ -11,7 +11,7 @@
 
 #define PARTLY (BLOCK_LIVE | BLOCK_FALLBACK)
 
-static bool owned_in_part(const struct cache *c, const struct block *b)
+bool cache_owns_in_part(const struct cache *c, const struct block *b)
 {
 	/* The node was set before the flag. */
 	return (smp_load_acquire(&b->flags) & (PARTLY | BLOCK_QUARANTINED)) == PARTLY &&
@@ -22,7 +22,7 @@ static int unmap_neighbour(struct cache *c, struct piece *p)
 {
 	struct block *b = table_lookup(&c->allocator->table, p->pfn);
 
-	if (!b || !owned_in_part(c, b))
+	if (!b || !cache_owns_in_part(c, b))
 		return -ESTALE;
 	if (allocator_excess(c->allocator))
 		return -ENOMEM;
@@ -51,7 +51,8 @@ unsigned long cache_adopt(struct cache *c, struct piece *pieces, unsigned int nr
 
 static bool is_idle(const struct cache *c, const struct block *b)
 {
-	return owned_in_part(c, b) && atomic_read(&b->nr_free) == READ_ONCE(b->nr_owned);
+	return cache_owns_in_part(c, b) &&
+	       atomic_read(&b->nr_free) == READ_ONCE(b->nr_owned);
 }
 
 bool cache_has_idle_pieces(struct cache *c)

@@ -17,6 +17,9 @@
  */
 unsigned long cache_adopt(struct cache *c, struct piece *pieces, unsigned int nr);
 
+/* Whether a block is one of this node that is owned in part.  Any context. */
+bool cache_owns_in_part(const struct cache *c, const struct block *b);
+
 /*
  * Whether some block is owned in part of which nothing is in use; and give back those
  * that are, so that they heal.  What is free of others stays, as the rest may still
