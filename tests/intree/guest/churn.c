@@ -212,10 +212,10 @@ static void cpa(void)
 {
 	int i;
 
-	for (i = 0; i < 6 && !said("NOT PASSED"); i++) {
-		churn_all(30);
-		if (i >= 2 && said("CPA self-test:") && said(" ok."))
-			break;
+	/* Where it is slow it has a machine of its own half of the time. */
+	for (i = 0; i < 20 && !said("NOT PASSED") && !said(" ok."); i++) {
+		churn_all(15);
+		sleep(15);
 	}
 	give_back();
 	ok(said("CPA self-test:"), "control: CPA's test ran");

@@ -143,9 +143,12 @@ static void atomic(struct kunit *test)
 
 static int device_init(struct kunit *test)
 {
-	struct platform_device *pdev = platform_device_register_simple(
-		"unmapped-dma", PLATFORM_DEVID_NONE, NULL, 0);
+	struct platform_device *pdev;
 
+	if (!unmapped_allocator.caches)
+		kunit_skip(test, "the allocator is not used here");
+	pdev = platform_device_register_simple("unmapped-dma", PLATFORM_DEVID_NONE, NULL,
+					       0);
 	if (IS_ERR(pdev))
 		return PTR_ERR(pdev);
 	test->priv = pdev;

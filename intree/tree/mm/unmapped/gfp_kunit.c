@@ -153,8 +153,16 @@ static struct kunit_case gfp_cases[] = {
 	KUNIT_CASE_SLOW(cost), {}
 };
 
+static int gfp_init(struct kunit *test)
+{
+	if (!unmapped_allocator.caches)
+		kunit_skip(test, "the allocator is not used here");
+	return 0;
+}
+
 static struct kunit_suite gfp_suite = {
 	.name = "unmapped_gfp",
+	.init = gfp_init,
 	.test_cases = gfp_cases,
 };
 
