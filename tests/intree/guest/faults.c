@@ -82,6 +82,16 @@ static void probability(const char *percent, bool this_task_only)
 
 /* --- operations: each gives 0 or an errno, and holds nothing afterwards ------- */
 
+/* It needs memory, too. */
+static void unmap(void *p, size_t bytes)
+{
+	int tries;
+
+	for (tries = 0; munmap(p, bytes); tries++)
+		if (errno != ENOMEM || tries == 1000)
+			die("munmap");
+}
+
 /*
  * A fault that fails for want of memory is tried again, and is a signal only where
  * the handler says so.
@@ -101,7 +111,7 @@ static int populate(int fd, size_t bytes)
 		for (at = 0; at < bytes && !err; at += PAGE)
 			if (raises(p + at, true, SIGBUS))
 				err = EFAULT;
-		munmap(p, bytes);
+		unmap(p, bytes);
 	}
 	close(fd);
 	return err;
