@@ -35,6 +35,7 @@
 #define BLOCK_FALLBACK	  (1U << 1) /* owned page by page: see masks */
 #define BLOCK_SPLIT	  (1U << 2) /* we split its 2 MiB entry */
 #define BLOCK_QUARANTINED (1U << 3) /* found broken: never served again */
+#define BLOCK_ASSEMBLED	  (1U << 4) /* wholly owned, but came page by page */
 
 /* block.list_id of a block that is on no list; and of one that a CPU serves from. */
 #define BLOCK_UNLISTED 0xff

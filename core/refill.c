@@ -282,7 +282,7 @@ static void owned_wholly(struct cache *c, struct block *b)
 		 !ops->heal(c->allocator->host, block_pfn(b));
 
 	spin_lock_irqsave(&s->lock, flags);
-	block_set_flags(b, 0, BLOCK_FALLBACK | (healed ? BLOCK_SPLIT : 0));
+	block_set_flags(b, BLOCK_ASSEMBLED, BLOCK_FALLBACK | (healed ? BLOCK_SPLIT : 0));
 	spin_unlock_irqrestore(&s->lock, flags);
 	atomic_long_add(-1, &c->nr_fallback);
 	cache_count(c, STAT_HEALS_2M, healed);

@@ -140,21 +140,37 @@ static struct block *claim_idle(struct cache *c)
 	return best;
 }
 
+/*
+ * Page owner and the like account for what was allocated by one call, so pages that
+ * came one by one go one by one.
+ */
+static void put_blocks(struct cache *c, unsigned long pfn, unsigned int order,
+		       bool assembled)
+{
+	unsigned long end = pfn + (1UL << order);
+
+	order = assembled ? 0 : order;
+	for (; pfn < end; pfn += 1UL << order)
+		cache_put(c, pfn, order);
+}
+
 /* 2^@order pages, made present, are the system's again. */
 static void release(struct cache *c, struct block *b, unsigned int order)
 {
 	unsigned int i, nr = 1U << (order - BLOCK_ORDER);
 	unsigned long flags, pfn = block_pfn(b);
+	bool assembled = false;
 	struct shard *s;
 
 	for (i = 0; i < nr; i++) {
 		s = cache_shard(c, &b[i]);
 		spin_lock_irqsave(&s->lock, flags);
+		assembled |= b[i].flags & BLOCK_ASSEMBLED;
 		forget(c, &b[i]);
 		spin_unlock_irqrestore(&s->lock, flags);
 		cache_heal(c, &b[i]);
 	}
-	cache_put(c, pfn, order);
+	put_blocks(c, pfn, order, assembled);
 	cache_count(c, STAT_PAGES_OWNED, -(1L << order));
 	cache_count(c, STAT_BLOCKS_RELEASED, nr);
 	cache_count(c, STAT_PAGES_RELEASED, 1L << order);

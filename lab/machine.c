@@ -163,6 +163,26 @@ static void take(struct machine *m, unsigned long pfn, unsigned int order,
 	}
 }
 
+/* Of blocks: page owner and the like account by what was got, so it goes as it came. */
+static void came(struct machine *m, unsigned long pfn, unsigned int order, bool whole)
+{
+	unsigned long b = pfn >> BLOCK_ORDER, end = (pfn + (1UL << order)) >> BLOCK_ORDER;
+
+	if (order < BLOCK_ORDER)
+		end = b + 1;
+	memset(&m->came_whole[b], whole, end - b);
+}
+
+static void check_whole(struct machine *m, unsigned long pfn, unsigned int order)
+{
+	unsigned long b, end = (pfn + (1UL << order)) >> BLOCK_ORDER;
+
+	for (b = pfn >> BLOCK_ORDER; b < end; b++)
+		if (!m->came_whole[b])
+			machine_broken(
+				m, "put() of block %#lx as one, which came in pieces", b);
+}
+
 static void give_back(struct machine *m, unsigned long pfn, unsigned int order)
 {
 	unsigned long i;
@@ -207,8 +227,10 @@ static int machine_get(void *host, int nid, unsigned int order, unsigned int fla
 		machine_lock(m);
 		err = machine_find(m, nid, order, pfn);
 	}
-	if (!err)
+	if (!err) {
 		take(m, *pfn, order, OWNER_CORE, 0);
+		came(m, *pfn, order, order >= BLOCK_ORDER);
+	}
 	machine_unlock(m);
 	return err;
 }
@@ -229,8 +251,10 @@ static int machine_get_near(void *host, int nid, unsigned int *order, unsigned l
 		if (*pfn & 1UL << *order || *pfn + (2UL << *order) > end ||
 		    !run_is_free(m, *pfn, *order + 1))
 			break;
-	if (!err)
+	if (!err) {
 		take(m, *pfn, *order, OWNER_CORE, 0);
+		came(m, *pfn, *order, true);
+	}
 	machine_unlock(m);
 	return err;
 }
@@ -243,6 +267,8 @@ static void machine_put(void *host, unsigned long pfn, unsigned int order)
 	machine_lock(m);
 	called(m, OP_PUT, false);
 	if (core_has(m, "put", pfn, order, false)) {
+		if (order >= BLOCK_ORDER)
+			check_whole(m, pfn, order);
 		for (i = pfn; i < pfn + (1UL << order); i++) {
 			if (m->cant_map[i])
 				machine_broken(
@@ -545,12 +571,14 @@ int machine_init(struct machine *m, const struct machine_config *config)
 	m->nr_core = calloc(nr_blocks, sizeof(*m->nr_core));
 	m->nr_held = calloc(nr_blocks, sizeof(*m->nr_held));
 	m->nr_used = calloc(nr_blocks, sizeof(*m->nr_used));
+	m->came_whole = calloc(nr_blocks, 1);
 	m->heal_refused = calloc(nr_blocks, 1);
 	m->map_failed = calloc(nr_blocks, 1);
 	m->cant_map = calloc(m->nr_pages, 1);
 	err = directmap_init(&m->map, m->nr_pages);
 	if (err || !m->owner || !m->tag || !m->holder || !m->nr_core || !m->nr_held ||
-	    !m->nr_used || !m->heal_refused || !m->map_failed || !m->cant_map)
+	    !m->nr_used || !m->came_whole || !m->heal_refused || !m->map_failed ||
+	    !m->cant_map)
 		abort();
 
 	/* The first block is the kernel's own. */
@@ -598,6 +626,7 @@ void machine_destroy(struct machine *m)
 	free(m->nr_core);
 	free(m->nr_held);
 	free(m->nr_used);
+	free(m->came_whole);
 	free(m->heal_refused);
 	free(m->map_failed);
 	free(m->cant_map);

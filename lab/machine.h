@@ -79,6 +79,7 @@ struct machine {
 	u64 *tag;
 	u32 *holder;			  /* client that has the page, or 0 */
 	u16 *nr_core, *nr_held, *nr_used; /* of each block: pages; used: by all */
+	u8 *came_whole;			  /* of each block: all of it by one get() */
 	u8 *heal_refused;		  /* of each block: heal() failed on it */
 	u8 *map_failed;			  /* of each block: map() was made to fail */
 	u8 *cant_map;			  /* the same of each page */
