@@ -77,6 +77,18 @@ static bool freeze(struct page *page, unsigned int order)
 }
 
 /*
+ * A block that came as one and goes back as one: its first page has a reference, and
+ * the others none that anybody could add to.
+ */
+static bool freeze_block(struct page *page)
+{
+	if (page_ref_freeze(page, 1))
+		return true;
+	__free_pages(page, BLOCK_ORDER);
+	return false;
+}
+
+/*
  * No block is free: move what can be moved out of one.  The page allocator's own
  * compaction, as far as __GFP_NORETRY has it, has failed.
  */
@@ -97,6 +109,7 @@ static int host_get(void *host, int nid, unsigned int order, unsigned int flags,
 		    unsigned long *pfn)
 {
 	gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_THISNODE | __GFP_NOWARN;
+	bool at_once = false;
 	struct page *page;
 
 	if (!node_state(nid, N_MEMORY) || !system_has(order))
@@ -109,12 +122,13 @@ static int host_get(void *host, int nid, unsigned int order, unsigned int flags,
 		else if (order)
 			gfp |= __GFP_NORETRY;
 		page = alloc_pages_node(nid, gfp, order);
-		if (page)
+		at_once = page && order == BLOCK_ORDER;
+		if (page && !at_once)
 			split_page(page, order);
-		else if (order == BLOCK_ORDER && !(flags & UM_TRY))
+		else if (!page && order == BLOCK_ORDER && !(flags & UM_TRY))
 			page = make_block(nid, gfp);
 	}
-	if (!page || !freeze(page, order))
+	if (!page || !(at_once ? freeze_block(page) : freeze(page, order)))
 		return -ENOMEM;
 	*pfn = page_to_pfn(page);
 	policy_taken();

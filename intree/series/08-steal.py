@@ -81,7 +81,7 @@ def free_path(tree):
 def allocator_parts(tree):
     host = "mm/unmapped/host.c"
     tree.replace(host, r"^static bool freeze\(", "bool host_freeze(")
-    text, n = re.subn(r"(?<=!)freeze\((?=page, )", "host_freeze(", tree.read(host))
+    text, n = re.subn(r"\bfreeze\((?=page, )", "host_freeze(", tree.read(host))
     if n != 2:
         raise Error("%s: freeze() is called %d times" % (host, n))
     tree.write(host, text)
