@@ -329,10 +329,7 @@ static unsigned long release_rest(struct cache *c, unsigned long nr)
 	struct block *b;
 	unsigned int i;
 
-	for (r = 0; r < table_nr_regions(t); r++) {
-		reg = table_region_nr(t, r);
-		if (!reg || !atomic_read(&reg->odd))
-			continue;
+	table_for_each_odd_region(t, r, reg) {
 		for (i = 0; i < REGION_BLOCKS; i++) {
 			b = &reg->blocks[i];
 			if ((int)b->nid != c->nid)
@@ -481,10 +478,7 @@ unsigned long cache_free_in_pieces(struct cache *c)
 
 	if (!atomic_long_read(&c->nr_fallback))
 		return 0;
-	for (r = 0; r < table_nr_regions(t); r++) {
-		reg = table_region_nr(t, r);
-		if (!reg || !atomic_read(&reg->odd))
-			continue;
+	table_for_each_odd_region(t, r, reg) {
 		for (b = reg->blocks; b < reg->blocks + REGION_BLOCKS; b++)
 			if ((int)b->nid == c->nid &&
 			    (b->flags & (BLOCK_FALLBACK | BLOCK_QUARANTINED)) ==

@@ -134,4 +134,9 @@ static inline unsigned int table_nr_blocks(const struct table *t, unsigned long 
 		     (b = table_blocks(t, r)) && i < REGION_BLOCKS && (b += i, true); \
 		     i++)
 
+/* The regions that have blocks owned in part, or with an entry that we split. */
+#define table_for_each_odd_region(t, r, region) \
+	for (r = 0; r < table_nr_regions(t); r++) \
+		if ((region = table_region_nr(t, r)) && atomic_read(&region->odd))
+
 #endif /* UM_TABLE_H */

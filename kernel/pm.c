@@ -150,9 +150,12 @@ static struct notifier_block power_notifier = {
 /* Of suspends too, but there nothing is closed. */
 static int last_look(void)
 {
-	unsigned long pages = host_pages_owned();
+	unsigned long pages;
 
-	if (!pm_closed() || !pages)
+	if (!pm_closed())
+		return 0;
+	pages = host_pages_owned();
+	if (!pages)
 		return 0;
 	pr_err("no hibernation image: %lu pages are unmapped\n", pages);
 	return -EBUSY;

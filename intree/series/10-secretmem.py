@@ -85,6 +85,17 @@ FREE = """	/* Cleared when its last reference goes, which gives it back. */
 """
 
 
+def last_look(tree):
+    """hibernation_available() is asked once, while programs still run."""
+    path = "mm/unmapped/pm.c"
+    tree.insert_after(path, r"^#include <linux/percpu-rwsem.h>$",
+                      "#include <linux/secretmem.h>\n")
+    tree.insert_after(path, r"^\tif \(!pm_closed\(\)\)\n\t\treturn 0;$",
+                      "\tif (secretmem_active()) {\n"
+                      "\t\tpr_err(\"no hibernation image: memfd_secret(2) is in use\\n\");\n"
+                      "\t\treturn -EBUSY;\n\t}\n", within="last_look")
+
+
 def apply(tree):
     path = "mm/secretmem.c"
     tree.replace(path, r"^\t+/\*\n\t+ \* If a split of large page was required, it\n"
@@ -99,5 +110,6 @@ def apply(tree):
                       "\n\tunmapped_put_page_enable();\n",
                       within="secretmem_file_create")
     tree.insert_after(path, r'^#include "internal.h"$', '#include "unmapped/page.h"\n')
+    last_look(tree)
     tree.require(path, "secretmem_fault", gone=[
         "set_direct_map", "flush_tlb", r"\baddr\b", r"\bfolio_put\(", r"\bput_page\("])

@@ -11,8 +11,9 @@ them.  safe_copy_page() makes a page present that is not, which for one
 of a block would split the block's entry, and then makes it absent.  Map
 it by one of the mappings of this CPU instead.
 
-Other unmapped pages are free then, or there would be no image.  They
-are saved as zeros without being read.
+Other unmapped pages are free then, or there would be no image, and
+nobody is given one any more until the system is back.  They are saved as
+zeros without being read.
 
 Nothing needs to be done for the way back: pages are written to by page
 tables made for that, which have all memory, and what is absent
@@ -70,8 +71,24 @@ def counting(tree):
     include(tree, "pm.c", "host.h")
     tree.replace("mm/unmapped/pm.c", r"\bhost_pages_owned\(\)", "image_pages_refused()",
                  within="prepare")
+    # Before the gate is closed, and after it is open.
+    tree.insert_before("mm/unmapped/pm.c", r"^\tpercpu_down_write\(&gate\);$",
+                       "\timage_close(true);\n", within="prepare")
+    tree.replace("mm/unmapped/pm.c", r"^\tpercpu_up_write\(&gate\);\n\treturn err;$",
+                 "\tpercpu_up_write(&gate);\n\tif (err)\n\t\timage_close(false);\n"
+                 "\treturn err;", within="prepare")
+    tree.insert_after("mm/unmapped/pm.c", r"^\tpercpu_up_write\(&gate\);$",
+                      "\timage_close(false);\n", within="post")
     tree.replace("mm/unmapped/pm.c", r"\bhost_pages_owned\(\)", "image_pages_refused()",
                  within="last_look")
+    include(tree, "api.c", "host.h")
+    path = "mm/unmapped/api.c"
+    for name, nothing in (
+            ("unmapped_pages_alloc_node", "handed_out(-ENOMEM, 0, gfp, order, nid)"),
+            ("unmapped_pages_alloc_nodes", "handed_out(-ENOMEM, 0, gfp, order, nid)"),
+            ("unmapped_pages_alloc_bulk", "0")):
+        tree.insert_before(path, r"^\tsaved = scope_enter\(gfp\);$",
+                           "\tif (image_closed())\n\t\treturn %s;\n" % nothing, within=name)
     include(tree, "holders.c", "host.h")
     tree.replace("mm/unmapped/holders.c", r"\bkernel = kernel_pages\(\);",
                  "kernel = kernel_pages();\n\tkernel -= min(kernel, image_code_pages());",
@@ -93,8 +110,8 @@ def apply(tree):
     tree.insert_before("include/linux/unmapped.h",
                        r"^#endif /\* _LINUX_UNMAPPED_H \*/$", HEADER)
     path = "mm/vmalloc.c"
-    tree.insert_before(path, r"^\tset_area_direct_map\(area, set_direct_map_invalid_noflush\);$",
-                       "\tunmapped_vfree_pages(area->pages, area->nr_pages);\n")
+    tree.insert_after(path, r"^\tset_area_direct_map\(area, set_direct_map_default_noflush\);$",
+                      "\tunmapped_vfree_pages(area->pages, area->nr_pages);\n")
     path = "kernel/power/snapshot.c"
     tree.insert_after(path, r"^#include <linux/set_memory.h>$",
                       "#include <linux/unmapped.h>\n")

@@ -5,8 +5,8 @@
  * Pages below kernel code have a mark, from their allocation to vfree().  They are
  * saved and restored like any others, but read through a mapping of one page, as
  * the direct map does not have them.  All other pages of the allocator are free
- * then, since pm.c sees to it that there is no image while one is not; they may
- * still have what somebody left behind who asked for no zeroing, so they are saved
+ * then, since pm.c sees to it that there is no image while one is not, and they
+ * are not allocated any more from when on it has looked.  They may still have what somebody left behind who asked for no zeroing, so they are saved
  * as zeros, which is what all but such a client get anyway.
  *
  * While the copy is made, entries of the mappings of one page are written.  The
@@ -14,6 +14,8 @@
  * so in what is restored there is none.
  */
 #include <linux/atomic.h>
+#include <linux/jump_label.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/seq_file.h>
 #include <linux/unmapped.h>
@@ -54,17 +56,28 @@ unsigned long image_code_pages(void)
 	return (unsigned long)atomic_long_read(&nr_code_pages);
 }
 
+DEFINE_STATIC_KEY_FALSE(image_closed_key);
+
+void image_close(bool closed)
+{
+	if (closed)
+		static_branch_enable(&image_closed_key);
+	else
+		static_branch_disable(&image_closed_key);
+}
+
 unsigned long image_pages_refused(void)
 {
-	unsigned long pages = host_pages_owned() - image_code_pages();
+	long pages = (long)host_pages_owned() - (long)image_code_pages();
 	struct allocator_report r;
 	int nid;
 
 	for (nid = 0; nid < (int)unmapped_allocator.nr_nodes; nid++) {
 		allocator_report(&unmapped_allocator, nid, &r);
-		pages -= r.pages_free;
+		pages -= (long)r.pages_free;
 	}
-	return pages;
+	/* Code that is freed meanwhile is counted twice; in last_look() nothing is. */
+	return (unsigned long)max(pages, 0L);
 }
 
 void *unmapped_image_map(struct page *page)

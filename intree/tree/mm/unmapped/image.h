@@ -3,6 +3,7 @@
 #ifndef UNMAPPED_IMAGE_H
 #define UNMAPPED_IMAGE_H
 
+#include <linux/jump_label.h>
 #include <linux/types.h>
 
 #include "host.h"
@@ -24,6 +25,15 @@ unsigned long image_code_pages(void);
  */
 unsigned long image_pages_refused(void);
 
+/* What is free stays in the cache with code, but nobody gets it.  May sleep. */
+DECLARE_STATIC_KEY_FALSE(image_closed_key);
+void image_close(bool closed);
+
+static __always_inline bool image_closed(void)
+{
+	return static_branch_unlikely(&image_closed_key);
+}
+
 /* For unmapped/stats. */
 void image_stats_show(struct seq_file *m);
 
@@ -38,6 +48,16 @@ static inline unsigned long image_code_pages(void)
 static inline unsigned long image_pages_refused(void)
 {
 	return host_pages_owned();
+}
+
+/* The cache is empty then. */
+static inline void image_close(bool closed)
+{
+}
+
+static inline bool image_closed(void)
+{
+	return false;
 }
 
 static inline void image_stats_show(struct seq_file *m)

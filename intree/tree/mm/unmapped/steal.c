@@ -17,7 +17,7 @@
  * watermark, so that kswapd works on it, nor for a while after a shrinker was
  * called, which gives back first what waits, and then the rest as ever.
  *
- * What the allocator itself gives back piece by piece it frees with refill_lock held.
+ * What the allocator itself gives back of such a block it frees with refill_lock held.
  * The free path looks for that, or it would take it again.
  */
 #include <linux/jiffies.h>
@@ -80,17 +80,22 @@ static bool has_enough(struct zone *zone)
 	return zone_page_state(zone, NR_FREE_PAGES) > high_wmark_pages(zone);
 }
 
+bool steal_wants(struct page *page)
+{
+	return allocator_in_pieces(&unmapped_allocator, page_to_pfn(page)) &&
+	       get_pageblock_migratetype(page) < MIGRATE_PCPTYPES &&
+	       has_enough(page_zone(page));
+}
+
 bool __unmapped_steal(struct page *page, unsigned int order)
 {
 	int nid = page_to_nid(page);
 	struct waiting *w = &waiting[nid];
 
 	/* Of a whole block nothing is ours. */
-	if (order >= BLOCK_ORDER ||
-	    !allocator_in_pieces(&unmapped_allocator, page_to_pfn(page)) ||
+	if (order >= BLOCK_ORDER || !steal_wants(page) ||
 	    mutex_is_locked(&allocator_cache(&unmapped_allocator, nid)->refill_lock) ||
-	    get_pageblock_migratetype(page) >= MIGRATE_PCPTYPES ||
-	    !has_enough(page_zone(page)) || any_poisoned(page, order))
+	    any_poisoned(page, order))
 		return false;
 	if (atomic_long_add_return(1L << order, &w->nr) > READ_ONCE(w->room)) {
 		atomic_long_sub(1L << order, &w->nr);
@@ -162,7 +167,7 @@ static long room(int nid)
 
 	if (!READ_ONCE(steal) || !unmapped_put_page_enabled() ||
 	    !allocator_has_pieces(&unmapped_allocator, nid) ||
-	    time_before(jiffies, waiting[nid].not_before))
+	    time_before(jiffies, READ_ONCE(waiting[nid].not_before)))
 		return 0;
 	free = cache_free_in_pieces(c);
 	if (free >= present / FREE_SHARE || (limit && owned >= limit))
@@ -210,12 +215,13 @@ unsigned long steal_give_back(int nid, bool wait)
 	unsigned int order;
 	struct page *page;
 
+	/* Also for somebody who is at it now. */
+	WRITE_ONCE(w->not_before, jiffies + PAUSE);
+	WRITE_ONCE(w->room, 0);
 	if (wait)
 		mutex_lock(&steal_lock);
 	else if (!mutex_trylock(&steal_lock))
 		return 0;
-	WRITE_ONCE(w->room, 0);
-	w->not_before = jiffies + PAUSE;
 	list = llist_del_all(&w->pages);
 	while (list) {
 		page = next_page(&list, &order, GFP_NOWAIT | __GFP_NOWARN);

@@ -40,6 +40,9 @@ static __always_inline bool unmapped_steal(struct page *page, unsigned int order
  */
 bool steal_adopt(void);
 
+/* Whether a page would be taken now if it were freed, but for .room.  Any context. */
+bool steal_wants(struct page *page);
+
 /* Pages not taken over yet, which steal_give_back() gives back.  Any context. */
 unsigned long steal_pending(int nid);
 
