@@ -296,7 +296,7 @@ static void pressure(long heals)
 	for (at = 0; at < bytes && (size_t)memory_free(-1) * 1024 > LEAVE; at += MIB)
 		touch(p + at, MIB);
 	/* Low is far above the one at which somebody is killed. */
-	set(SCALE, "1000");
+	set(SCALE, "2000");
 	/* It does not wait for who is at work on the cache, but comes again. */
 	for (i = 0; i < 10 && !gone_back(before, heals); i++) {
 		set("/proc/sys/vm/drop_caches", "2");

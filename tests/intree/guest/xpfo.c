@@ -119,6 +119,9 @@ static void secrets(void)
 	if (!p[TMPFS])
 		die("mmap of a file");
 	write_all(p[TMPFS], &s[TMPFS]);
+	/* The child may still be at it. */
+	for (k = 0; k < 100 && um_stat("pages_allocated") - held < 4 * PAGES; k++)
+		usleep(100000);
 	held = um_stat("pages_allocated") - held;
 	ok(held >= 4 * PAGES, "copies and a file's pages are, too (%ld)", held);
 
