@@ -134,9 +134,17 @@ static inline unsigned int table_nr_blocks(const struct table *t, unsigned long 
 		     (b = table_blocks(t, r)) && i < REGION_BLOCKS && (b += i, true); \
 		     i++)
 
-/* The regions that have blocks owned in part, or with an entry that we split. */
+/* A region that has blocks owned in part, or with an entry that we split, or NULL. */
+static inline struct region *table_odd_region(const struct table *t, unsigned long nr)
+{
+	struct region *r = table_region_nr(t, nr);
+
+	return r && atomic_read(&r->odd) ? r : NULL;
+}
+
+/* All of these; no break from it. */
 #define table_for_each_odd_region(t, r, region) \
 	for (r = 0; r < table_nr_regions(t); r++) \
-		if ((region = table_region_nr(t, r)) && atomic_read(&region->odd))
+		for (region = table_odd_region(t, r); region; region = NULL)
 
 #endif /* UM_TABLE_H */

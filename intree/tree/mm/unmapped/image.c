@@ -6,8 +6,9 @@
  * saved and restored like any others, but read through a mapping of one page, as
  * the direct map does not have them.  All other pages of the allocator are free
  * then, since pm.c sees to it that there is no image while one is not, and they
- * are not allocated any more from when on it has looked.  They may still have what somebody left behind who asked for no zeroing, so they are saved
- * as zeros, which is what all but such a client get anyway.
+ * are not allocated any more from when on it has looked.  They may still have
+ * what somebody left behind who asked for no zeroing, so they are saved as zeros,
+ * which is what all but such a client get anyway.
  *
  * While the copy is made, entries of the mappings of one page are written.  The
  * table that they are in is copied between two such mappings and not during one,
