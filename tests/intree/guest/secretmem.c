@@ -6,6 +6,8 @@
  *	secretmem race		two threads at the same pages
  *	secretmem exhaust	more than there is memory
  *	secretmem limits	hibernation, and pages beside ordinary ones
+ *	secretmem image		an image that a program asks for itself, too late
+ *				for the question that memfd_secret(2) answers
  *	secretmem huge		2 MiB by one entry, and who can't have that
  *	secretmem rows		ns for a touch and a free, which with -icount
  *				are instructions
@@ -19,11 +21,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/suspend_ioctls.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
@@ -31,6 +35,8 @@
 
 #define BYTES  (64 * MIB)
 #define ROUNDS 3
+
+#define SNAPSHOT "/tmp/snapshot"
 
 static bool series;
 
@@ -221,6 +227,67 @@ static void limits(void)
 	ok(!hibernation_off(), "possible again");
 	if (series)
 		all_went_back("limits");
+}
+
+/* Is there an image of memory, with @late in between? */
+static bool image_with(void (*late)(void))
+{
+	loff_t bytes = 0;
+	int fd, in_suspend = -1;
+
+	snapshot_device(SNAPSHOT);
+	fd = open(SNAPSHOT, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		die(SNAPSHOT);
+	if (late)
+		late();
+	if (ioctl(fd, SNAPSHOT_FREEZE, 0))
+		die("SNAPSHOT_FREEZE");
+	/*
+	 * Where it fails late the first time, the kernel says 0 and not in suspend, as
+	 * it does in a system that was restored; another time it is the error.
+	 */
+	if (ioctl(fd, SNAPSHOT_CREATE_IMAGE, &in_suspend)) {
+		if (errno != EBUSY)
+			die("SNAPSHOT_CREATE_IMAGE");
+		in_suspend = 0;
+	}
+	if (in_suspend &&
+	    (ioctl(fd, SNAPSHOT_GET_IMAGE_SIZE, &bytes) || bytes < (loff_t)MIB))
+		die("an image of %lld bytes", (long long)bytes);
+	printf("# in_suspend %d, image of %lld kB\n", in_suspend,
+	       (long long)bytes / 1024);
+	close(fd);
+	return in_suspend;
+}
+
+static uint8_t *late_page;
+static int late_fd;
+
+static void secret_too_late(void)
+{
+	late_page = map_new(BLOCK, &late_fd);
+	touch(late_page, PAGE);
+}
+
+/*
+ * Who opens /dev/snapshot is asked then, and has all tasks running until he freezes
+ * them: time for a secret.  Without the series, it is in the image.
+ */
+static void image(void)
+{
+	ok(image_with(NULL), "without secrets: an image");
+	ok(image_with(secret_too_late) == !series,
+	   "one that came after the question was asked: %s",
+	   series ? "none" : "an image");
+	if (series)
+		ok(log_has("no hibernation image: memfd_secret(2) is in use"),
+		   "the log says so");
+	ok(late_page[0] == 1, "the secret is there");
+	unmap_all(late_page, BLOCK, late_fd);
+	ok(image_with(NULL), "it is gone: an image");
+	if (series)
+		all_went_back("image");
 }
 
 /* --- 2 MiB at once --------------------------------------------------------- */
@@ -418,6 +485,8 @@ int main(int argc, char **argv)
 		exhaust();
 	else if (!strcmp(what, "limits"))
 		limits();
+	else if (!strcmp(what, "image"))
+		image();
 	else if (!strcmp(what, "huge"))
 		huge();
 	else if (!strcmp(what, "rows"))
