@@ -69,9 +69,18 @@ DATA = (
 # Functions that only a module needs: to be loaded and unloaded.
 UNLOAD = {
     "compat.h": ("compat_is_endbr",),
-    "main.c": ("unmapped_exit",),
+    "main.c": ("unmapped_init", "unmapped_exit", "allocator_stop", "interfaces_stop"),
+    "device.c": ("unmapped_device_exit",),
+    "pm.c": ("unmapped_pm_exit",),
     "vmap.c": ("vmap_exit",),
 }
+
+# In two steps, the first before the first code is allocated: which is by core_initcalls,
+# ftrace's tests of itself and the packet classifier of PTP, a BPF program.
+INITCALLS = """/* Before any code is allocated: core_initcalls do that. */
+pure_initcall(allocator_start);
+device_initcall(interfaces_start);
+"""
 
 
 def without_function(name, text, function):
@@ -169,8 +178,8 @@ def module_parts(name, text):
     for functions in UNLOAD.values():
         for function in functions:
             text = re.sub(r"^void %s\(void\);\n" % function, "", text, flags=re.M)
-    text = re.sub(r"^module_init\((\w+)\);\n(?:module_exit\(\w+\);\n)?",
-                  r"device_initcall(\1);\n", text, flags=re.M)
+    text = re.sub(r"^module_init\(\w+\);\nmodule_exit\(\w+\);\n", INITCALLS, text,
+                  flags=re.M)
     text = re.sub(r"^MODULE_(?:DESCRIPTION|LICENSE)\(.*\);\n", "", text, flags=re.M)
     text = re.sub(r"^ \*\tsymbols\t.*\n", "", text, flags=re.M)
     text = re.sub(r"; not loaded\\n", r"; not used\\n", text)
@@ -178,10 +187,6 @@ def module_parts(name, text):
         text = re.sub(r'^#include "vmap\.h"\n', "", text, flags=re.M)
         text = text.replace("#include <linux/module.h>\n", "")
         text = add_includes(text, ["<linux/init.h>"])
-        # Probes of KVM's functions: a kernel asks kvm_guard_refuses() itself.
-        text = re.sub(r"^\terr = kvm_probes_init\(\);\n\tif \(err\)\n\t\tgoto err_pm;\n", "",
-                      text, flags=re.M)
-        text = re.sub(r"^\tkvm_probes_exit\(\);\n(?:err_pm:\n)?", "", text, flags=re.M)
         text = re.sub(r'^#include "kvm\.h"\n', "", text, flags=re.M)
         text = text.replace("\terr = symbols_resolve();\n\tif (err)\n\t\treturn err;\n", "")
     if name == "vmap.c":
@@ -196,7 +201,6 @@ def module_parts(name, text):
         text = re.sub(r"^/\*\n \* What differs(?:.*\n)*? \*/\n",
                       "/* What this kernel has under other names, or not at all. */\n",
                       text, count=1, flags=re.M)
-    text = text.replace("\n\ndevice_initcall(", "\ndevice_initcall(")
     return text.rstrip("\n") + "\n"
 
 

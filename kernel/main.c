@@ -56,7 +56,8 @@ static int check_machine(void)
 	return 0;
 }
 
-static int __init unmapped_init(void)
+/* All that allocates and frees: from its end on there may be users in the kernel. */
+static int __init allocator_start(void)
 {
 	int err;
 
@@ -87,9 +88,41 @@ static int __init unmapped_init(void)
 	err = unmapped_pm_init();
 	if (err)
 		goto err_shrinker;
-	err = kvm_probes_init();
-	if (err)
-		goto err_pm;
+	return 0;
+
+err_shrinker:
+	unmapped_shrinker_exit();
+err_hotplug:
+	unmapped_hotplug_exit();
+err_policy:
+	policy_exit();
+err_host:
+	host_exit();
+err_map_local:
+	map_local_exit();
+	return err;
+}
+
+static void allocator_stop(void)
+{
+	unmapped_pm_exit();
+	unmapped_shrinker_exit();
+	policy_exit();
+	vmap_exit();
+	/* While a CPU that goes offline still gives back what it has. */
+	host_shrink(~0UL);
+	unmapped_hotplug_exit();
+	host_exit();
+	map_local_exit();
+}
+
+/* All by which programs reach it. */
+static int __init interfaces_start(void)
+{
+	int err;
+
+	if (!unmapped_allocator.caches)
+		return -ENODEV;
 	unmapped_debugfs_init();
 	err = unmapped_sysfs_init();
 	if (err)
@@ -104,43 +137,48 @@ err_sysfs:
 	unmapped_sysfs_exit();
 err_debugfs:
 	unmapped_debugfs_exit();
-	kvm_probes_exit();
-err_pm:
-	unmapped_pm_exit();
-err_shrinker:
-	unmapped_shrinker_exit();
-err_hotplug:
-	unmapped_hotplug_exit();
-err_policy:
-	policy_exit();
-err_host:
-	host_exit();
-err_map_local:
-	map_local_exit();
 	return err;
 }
 
-static void __exit unmapped_exit(void)
+static void interfaces_stop(void)
 {
 	unmapped_sysfs_exit();
 	unmapped_device_exit();
 	unmapped_debugfs_exit();
-	kvm_probes_exit();
-	unmapped_pm_exit();
-	unmapped_shrinker_exit();
-	policy_exit();
-	vmap_exit();
-	/* While a CPU that goes offline still gives back what it has. */
-	host_shrink(~0UL);
-	unmapped_hotplug_exit();
-	host_exit();
-	map_local_exit();
 }
 
 #ifdef UM_BREAK
 int um_break;
 module_param(um_break, int, 0);
 #endif
+
+static int __init unmapped_init(void)
+{
+	int err = allocator_start();
+
+	if (err)
+		return err;
+	err = kvm_probes_init();
+	if (err)
+		goto err_allocator;
+	err = interfaces_start();
+	if (err)
+		goto err_probes;
+	return 0;
+
+err_probes:
+	kvm_probes_exit();
+err_allocator:
+	allocator_stop();
+	return err;
+}
+
+static void __exit unmapped_exit(void)
+{
+	interfaces_stop();
+	kvm_probes_exit();
+	allocator_stop();
+}
 
 module_init(unmapped_init);
 module_exit(unmapped_exit);

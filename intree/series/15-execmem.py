@@ -119,6 +119,23 @@ static int execmem_set_page_valid(struct page *page, unsigned int nr, bool valid
 }
 
 """
+RETIRE = """
+/*
+ * What is cached by now are pages of the direct map.  Whole areas are given back;
+ * what is left of others, of which part is in use for good, is given to nobody.
+ */
+void __init execmem_cache_retire(void)
+{
+	MA_STATE(mas, &execmem_cache.free_areas, 0, ULONG_MAX);
+	void *area;
+
+	execmem_cache_clean(NULL);
+	mutex_lock(&execmem_cache.mutex);
+	mas_for_each(&mas, area, ULONG_MAX)
+		mas_store_gfp(&mas, NULL, GFP_KERNEL);
+	mutex_unlock(&execmem_cache.mutex);
+}
+"""
 COUNTED = """	for (i = 0; i < got; i++)
 		mod_lruvec_page_state(pages[i], NR_VMALLOC, 1);
 """
@@ -192,6 +209,21 @@ def vmalloc(tree):
                      "\t\telse if (page)", within="aligned_vread_iter")
 
 
+def retire(tree, path):
+    """What the cache has when the allocator starts: for thunks of x86's mitigations, say."""
+    tree.insert_after(path, r"^static DECLARE_WORK\(execmem_cache_clean_work, "
+                      r"execmem_cache_clean\);$", RETIRE)
+    tree.insert_before("include/linux/execmem.h", r"^#ifdef CONFIG_ARCH_HAS_EXECMEM_ROX$",
+                      "/* At the start of the allocator of unmapped pages. */\n"
+                      "void execmem_cache_retire(void);\n\n")
+    path = "mm/unmapped/execmem.c"
+    tree.replace(path, r"^\tif \(execmem\)\n\t\tunmapped_put_page_enable\(\);$",
+                 "\tif (!execmem)\n\t\treturn 0;\n\tunmapped_put_page_enable();\n"
+                 "\tif (IS_ENABLED(CONFIG_ARCH_HAS_EXECMEM_ROX) && unmapped_put_page_enabled())\n"
+                 "\t\texecmem_cache_retire();")
+    tree.insert_before(path, r"^#include <linux/init.h>$", "#include <linux/execmem.h>\n")
+
+
 def code(tree):
     """Who asks vmalloc() for memory for code, all with VM_FLUSH_RESET_PERMS."""
     path = "mm/execmem.c"
@@ -208,6 +240,7 @@ def code(tree):
                      "= VM_ALLOW_HUGE_VMAP | unmapped_vm_flags();",
                      within="execmem_cache_populate_alloc")
         tree.insert_before(path, r"^static int execmem_set_direct_map_valid\(", VALID)
+        retire(tree, path)
         tree.replace(path, r"\berr = set_direct_map_valid_noflush\(",
                      "err = execmem_set_page_valid(", within="execmem_set_direct_map_valid")
         tree.replace(path, r"^\t\tset_direct_map_valid_noflush\(",

@@ -5,24 +5,15 @@
  * They are the first of 2^order pages, the rest of which goes back at once, in
  * pieces as large as they are aligned.
  *
- * Drivers ask for them from early on, and while the allocator starts: not before
- * that has ended.
+ * No driver asks for them before the allocator has started, or has found that it
+ * can't.
  */
-#include <linux/init.h>
 #include <linux/mm.h>
 #include <linux/unmapped.h>
 #include <linux/unmapped_page.h>
 
 #include "host.h"
 #include "page.h"
-
-static bool started;
-
-static bool is_started(void)
-{
-	/* Pairs with start(): who finds it started finds all that this takes. */
-	return smp_load_acquire(&started);
-}
 
 static void free_range(struct page *first, unsigned long from, unsigned long to)
 {
@@ -41,7 +32,7 @@ struct page *unmapped_alloc_exact(int nid, gfp_t gfp, size_t size)
 	unsigned int order = get_order(size);
 	struct page *page;
 
-	if (!is_started() || order > UNMAPPED_MAX_ORDER)
+	if (!unmapped_allocator.caches || order > UNMAPPED_MAX_ORDER)
 		return NULL;
 	page = unmapped_pages_alloc_node(nid, gfp, order);
 	if (page)
@@ -51,16 +42,8 @@ struct page *unmapped_alloc_exact(int nid, gfp_t gfp, size_t size)
 
 bool unmapped_free_exact(struct page *page, size_t size)
 {
-	if (!is_started() || !__unmapped_owns_pfn(page_to_pfn(page)))
+	if (!unmapped_allocator.caches || !__unmapped_owns_pfn(page_to_pfn(page)))
 		return false;
 	free_range(page, 0, PAGE_ALIGN(size) >> PAGE_SHIFT);
 	return true;
 }
-
-static int __init start(void)
-{
-	/* Pairs with is_started(). */
-	smp_store_release(&started, unmapped_allocator.caches != NULL);
-	return 0;
-}
-device_initcall_sync(start);

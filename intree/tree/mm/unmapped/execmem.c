@@ -69,7 +69,7 @@ unsigned long unmapped_vmalloc_pages(int nid, gfp_t gfp, unsigned int order,
 
 /*
  * From the beginning, and not with the first area: who asks for one may hold
- * locks that switching the key takes.
+ * locks that switching the key takes.  After main.c, by the order in the Makefile.
  */
 static int __init unmapped_execmem_init(void)
 {
@@ -77,4 +77,4 @@ static int __init unmapped_execmem_init(void)
 		unmapped_put_page_enable();
 	return 0;
 }
-device_initcall_sync(unmapped_execmem_init);
+pure_initcall(unmapped_execmem_init);
