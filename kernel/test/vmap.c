@@ -16,6 +16,7 @@
 #include <linux/irq_work.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
+#include <linux/smp.h>
 #include <linux/uaccess.h>
 #include <linux/unmapped.h>
 #include <linux/vmalloc.h>
@@ -521,6 +522,29 @@ static unsigned long interrupts(void)
 	return sum;
 }
 
+static void note_answer(void *answered)
+{
+	WRITE_ONCE(*(bool *)answered, true);
+}
+
+/* Wait until what was sent to the other CPU before has arrived there. */
+static void other_cpu_answers(void)
+{
+	bool answered = false;
+	call_single_data_t call;
+	int cpu;
+
+	INIT_CSD(&call, note_answer, &answered);
+	for_each_online_cpu(cpu) {
+		if (cpu == smp_processor_id())
+			continue;
+		if (!smp_call_function_single_async(cpu, &call))
+			while (!READ_ONCE(answered))
+				cpu_relax();
+		break;
+	}
+}
+
 /*
  * With interrupts off here, nobody but this can interrupt the other CPU, so that
  * the kernel's own calls are not counted.
@@ -538,7 +562,7 @@ static void test_interrupts(struct seq_file *m)
 	if (!page)
 		return;
 	local_irq_save(flags);
-	mdelay(1); /* what was sent before has arrived */
+	other_cpu_answers();
 	before = interrupts();
 	for (i = 0; i < nr; i++)
 		unmapped_unmap_local(unmapped_map_local(page));

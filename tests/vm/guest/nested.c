@@ -151,7 +151,7 @@ static void with_clock(const char *backend)
 
 	secret_new(&secret);
 	start(&m, "qemu64,-svm", backend, &secret);
-	for (i = 0; i < 300 && !log_has("is not in the direct map: refused"); i++)
+	for (i = 0; i < 1200 && !log_has("is not in the direct map: refused"); i++)
 		usleep(100000);
 	ok(log_has("is not in the direct map: refused"),
 	   "kvm-clock on unmapped memory: refused, and the log says so");

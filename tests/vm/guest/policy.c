@@ -79,6 +79,15 @@ static size_t touchable(uint8_t *p, size_t bytes)
 	return at;
 }
 
+static bool owned_becomes(long kb, int seconds)
+{
+	int i;
+
+	for (i = 0; i < seconds * 10 && value("owned_kb") != kb; i++)
+		usleep(100000);
+	return value("owned_kb") == kb;
+}
+
 static bool owned_at_most(long kb, int seconds)
 {
 	int i;
@@ -121,16 +130,7 @@ static void limit(void)
 	ok(owned_at_most(8192 + 2 * 2048, 10), "and goes when it is freed (%ld kB)",
 	   value("owned_kb"));
 	ok(!set("limit_kb", "0"), "no limit again");
-	ok(!um_shrink() && value("owned_kb") == 0, "nothing is owned");
-}
-
-static bool owned_becomes(long kb, int seconds)
-{
-	int i;
-
-	for (i = 0; i < seconds * 10 && value("owned_kb") != kb; i++)
-		usleep(100000);
-	return value("owned_kb") == kb;
+	ok(!um_shrink() && owned_becomes(0, 5), "nothing is owned");
 }
 
 static void fill_and_free(size_t bytes)

@@ -43,7 +43,7 @@ static void suspend(void)
 
 	if (file_write("/sys/power/mem_sleep", "deep"))
 		die("no suspend to RAM");
-	set_alarm(4);
+	set_alarm(8);
 	err = file_write("/sys/power/state", "mem");
 	ok(!err && file_number("/sys/power/suspend_stats/success") == times + 1,
 	   "suspended to RAM: %d", -err);
