@@ -299,7 +299,7 @@ static void take_time(int seconds, int *more)
 	bool seen = count->made > 10 * seconds / 30 && count->touched > count->made &&
 		    count->machines > 0 && count->turns > 0 && limit_met() > 0;
 
-	if (!seen && *more && now_s() >= count->end - 2) {
+	if (!seen && *more && now_s() >= count->end - 10) {
 		count->end += 10;
 		--*more;
 	}
