@@ -276,7 +276,7 @@ class Shape:
     """What a boot is made of, but for the tests in it."""
 
     KEYS = ("memory", "cpus", "nodes", "icount", "cpu", "append", "load",
-            "disk", "nested", "qemu")
+            "disk", "nested", "one_thread", "qemu")
 
     def __init__(self, **kw):
         self.memory = "4G"
@@ -288,6 +288,7 @@ class Shape:
         self.load = True
         self.disk = ""
         self.nested = False
+        self.one_thread = False
         self.qemu = ""
         self.set(**kw)
 
@@ -297,7 +298,7 @@ class Shape:
                 raise Error("no such machine property: " + key)
             if key in ("cpus", "nodes"):
                 value = int(value)
-            elif key in ("icount", "load", "nested"):
+            elif key in ("icount", "load", "nested", "one_thread"):
                 value = value in (True, "yes")
             setattr(self, key, value)
 
@@ -328,7 +329,8 @@ class Shape:
         if mib % self.nodes:
             raise Error("%s does not divide among %d nodes" %
                         (self.memory, self.nodes))
-        thread = "multi" if self.cpus > 1 and not self.icount else "single"
+        one = self.cpus == 1 or self.icount or self.one_thread
+        thread = "single" if one else "multi"
         smp = str(self.cpus)
         if self.nodes > 1:
             # Whoever shares a node shares a socket, or the kernel warns.
