@@ -178,8 +178,10 @@ def module_parts(name, text):
     for functions in UNLOAD.values():
         for function in functions:
             text = re.sub(r"^void %s\(void\);\n" % function, "", text, flags=re.M)
-    text = re.sub(r"^module_init\(\w+\);\nmodule_exit\(\w+\);\n", INITCALLS, text,
-                  flags=re.M)
+    text, starts = re.subn(r"^module_init\(\w+\);\nmodule_exit\(\w+\);\n", INITCALLS, text,
+                           flags=re.M)
+    if starts != (name == "main.c"):
+        raise Error("%s: %d pairs of module_init() and module_exit()" % (name, starts))
     text = re.sub(r"^MODULE_(?:DESCRIPTION|LICENSE)\(.*\);\n", "", text, flags=re.M)
     text = re.sub(r"^ \*\tsymbols\t.*\n", "", text, flags=re.M)
     text = re.sub(r"; not loaded\\n", r"; not used\\n", text)

@@ -56,7 +56,7 @@ static int check_machine(void)
 	return 0;
 }
 
-/* All that allocates and frees: from its end on there may be users in the kernel. */
+/* All that allocates and frees: from its end on kernel code may call it. */
 static int __init allocator_start(void)
 {
 	int err;
@@ -121,13 +121,14 @@ static int __init interfaces_start(void)
 {
 	int err;
 
+	/* In a kernel of which it is a part this is called even if it did not start. */
 	if (!unmapped_allocator.caches)
 		return -ENODEV;
 	unmapped_debugfs_init();
 	err = unmapped_sysfs_init();
 	if (err)
 		goto err_debugfs;
-	/* Last: from here on there may be users. */
+	/* Last: from here on programs may have it open. */
 	err = unmapped_device_init();
 	if (err)
 		goto err_sysfs;

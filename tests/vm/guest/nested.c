@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #include "guest.h"
 
+#include <glob.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -91,14 +92,58 @@ static bool says(struct machine *m, const char *what)
 	return true;
 }
 
-static void tell(const struct machine *m)
+static void tell_lines(const char *what, const char *text)
 {
-	char *copy = strdup(m->said), *line, *rest = copy;
+	char *copy = strdup(text), *line, *rest = copy;
 
 	while ((line = strsep(&rest, "\r\n")))
 		if (*line)
-			note("| %s", line);
+			note("%s| %s", what, line);
 	free(copy);
+}
+
+/* What the machine said, and what each thread of QEMU's does. */
+static void tell(const struct machine *m)
+{
+	static const char *const files[] = { "comm", "stat", "stack" };
+	char pattern[64], text[4096];
+	glob_t found;
+	size_t i;
+
+	tell_lines("", m->said);
+	for (size_t f = 0; f < sizeof(files) / sizeof(*files); f++) {
+		snprintf(pattern, sizeof(pattern), "/proc/%d/task/*/%s", m->pid, files[f]);
+		if (glob(pattern, 0, NULL, &found))
+			continue;
+		for (i = 0; i < found.gl_pathc; i++) {
+			FILE *from = fopen(found.gl_pathv[i], "r");
+			size_t n = from ? fread(text, 1, sizeof(text) - 1, from) : 0;
+
+			text[n] = 0;
+			tell_lines(found.gl_pathv[i], text);
+			if (from)
+				fclose(from);
+		}
+		globfree(&found);
+	}
+}
+
+/* It has been told to end: does it, of itself? */
+static bool ends(const struct machine *m)
+{
+	time_t end = time(NULL) + SECONDS;
+	int status;
+	pid_t pid;
+
+	while (!(pid = waitpid(m->pid, &status, WNOHANG)) && time(NULL) < end)
+		usleep(10000);
+	if (!pid) {
+		tell(m);
+		kill(m->pid, SIGKILL);
+		waitpid(m->pid, &status, 0);
+		return false;
+	}
+	return pid == m->pid && WIFEXITED(status) && !WEXITSTATUS(status);
 }
 
 static void machine(const char *what, const char *backend, bool found_wanted)
@@ -106,7 +151,6 @@ static void machine(const char *what, const char *backend, bool found_wanted)
 	struct timespec from, to;
 	struct secret secret;
 	struct machine m;
-	int status = -1;
 	long found;
 	bool good;
 
@@ -128,13 +172,12 @@ static void machine(const char *what, const char *backend, bool found_wanted)
 			die("write");
 		ok(says(&m, "inner: kept"), "%s: which it still has", what);
 		says(&m, "nothing more");
-	}
-	if (!good) {
+		ok(ends(&m), "%s: QEMU ends well", what);
+	} else {
 		tell(&m);
 		kill(m.pid, SIGKILL);
+		waitpid(m.pid, NULL, 0);
 	}
-	waitpid(m.pid, &status, 0);
-	ok(good && WIFEXITED(status) && !WEXITSTATUS(status), "%s: QEMU ends well", what);
 	close(m.in);
 	close(m.out);
 }
