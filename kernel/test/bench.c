@@ -2,7 +2,7 @@
 /*
  * What allocation costs, beside the page allocator's of the same boot.
  *
- *	bench	read: from a cache that has what is asked for, and vmap.c's
+ *	bench	read: from a cache that has what is asked for; and mappings
  *	bench_cold	read: 1 GiB of single pages at once, from an empty cache, which
  *		has it afterwards; its last lines are "free_pages" and what
  *		__free_pages() of 2 MiB takes, and "memset" for a page
@@ -11,6 +11,7 @@
  * -icount shift=0 a nanosecond is an instruction.
  */
 #include <linux/debugfs.h>
+#include <linux/highmem.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/random.h>
@@ -90,6 +91,101 @@ static void bench_one(struct seq_file *m, const char *suffix, gfp_t gfp,
 	}
 }
 
+#define VIEWS	    200U
+#define BLOCK_PAGES 512UL
+
+static void bench_views(struct seq_file *m, const char *suffix, unsigned int order,
+			struct page **ours, struct page **ordinary)
+{
+	u64 begin[2] = {}, end[2] = {}, t[3];
+	unsigned int i;
+	void *view;
+
+	for (i = 0; i < VIEWS; i++) {
+		t[0] = ktime_get_ns();
+		view = unmapped_vmap(ours, 1UL << order, PAGE_KERNEL);
+		t[1] = ktime_get_ns();
+		unmapped_vunmap(IS_ERR(view) ? NULL : view);
+		t[2] = ktime_get_ns();
+		begin[0] += t[1] - t[0];
+		end[0] += t[2] - t[1];
+	}
+	for (i = 0; i < VIEWS; i++) {
+		t[0] = ktime_get_ns();
+		view = vmap(ordinary, 1U << order, VM_MAP, PAGE_KERNEL);
+		t[1] = ktime_get_ns();
+		vunmap(view);
+		t[2] = ktime_get_ns();
+		begin[1] += t[1] - t[0];
+		end[1] += t[2] - t[1];
+	}
+	seq_printf(m, "vmap%s %u 1 %llu %llu vmap\n", suffix, order, begin[0] / VIEWS,
+		   begin[1] / VIEWS);
+	seq_printf(m, "vunmap%s %u 1 %llu %llu vunmap\n", suffix, order, end[0] / VIEWS,
+		   end[1] / VIEWS);
+}
+
+static void bench_local(struct seq_file *m, struct page *ours, struct page *ordinary)
+{
+	const unsigned int nr = 2000;
+	unsigned int i;
+	void *addr;
+	u64 t[5];
+
+	t[0] = ktime_get_ns();
+	for (i = 0; i < nr; i++) {
+		addr = unmapped_map_local(ours);
+		READ_ONCE(*(u64 *)addr);
+		unmapped_unmap_local(addr);
+	}
+	t[1] = ktime_get_ns();
+	for (i = 0; i < nr; i++) {
+		addr = kmap_local_page(ordinary);
+		READ_ONCE(*(u64 *)addr);
+		kunmap_local(addr);
+	}
+	t[2] = ktime_get_ns();
+	for (i = 0; i < nr; i++) {
+		addr = unmapped_map_local(ours);
+		clear_page(addr);
+		unmapped_unmap_local(addr);
+	}
+	t[3] = ktime_get_ns();
+	for (i = 0; i < nr; i++)
+		clear_highpage(ordinary);
+	t[4] = ktime_get_ns();
+	seq_printf(m, "map-local-read 0 1 %llu %llu kmap_local_page\n",
+		   (t[1] - t[0]) / nr, (t[2] - t[1]) / nr);
+	seq_printf(m, "map-local-clear 0 1 %llu %llu clear_highpage\n",
+		   (t[3] - t[2]) / nr, (t[4] - t[3]) / nr);
+}
+
+static void bench_mappings(struct seq_file *m)
+{
+	struct page **pages = kvcalloc(2 * BLOCK_PAGES, sizeof(*pages), GFP_KERNEL);
+	struct page *block = unmapped_pages_alloc(ZEROED, 9);
+	struct page *ordinary = alloc_pages(GFP_KERNEL, 9);
+	unsigned long i;
+
+	if (!pages || !block || !ordinary)
+		goto free;
+	for (i = 0; i < BLOCK_PAGES; i++) {
+		pages[i] = block + i;
+		pages[BLOCK_PAGES + i] = ordinary + i;
+	}
+	bench_local(m, block, ordinary);
+	bench_views(m, "", 0, pages, pages + BLOCK_PAGES);
+	bench_views(m, "", 4, pages, pages + BLOCK_PAGES);
+	bench_views(m, "", 9, pages, pages + BLOCK_PAGES);
+	swap(pages[0], pages[1]); /* no whole block any more */
+	bench_views(m, "-pages", 9, pages, pages + BLOCK_PAGES);
+free:
+	if (ordinary)
+		__free_pages(ordinary, 9);
+	unmapped_pages_free(block, 9);
+	kvfree(pages);
+}
+
 static int bench_show(struct seq_file *m, void *v)
 {
 	static const unsigned int orders[] = { 0, 3, 6, 9 };
@@ -104,7 +200,7 @@ static int bench_show(struct seq_file *m, void *v)
 		bench_one(m, "", GFP_KERNEL, orders[i], pages, total >> orders[i]);
 	}
 	kvfree(pages);
-	vmap_bench(m);
+	bench_mappings(m);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(bench);

@@ -15,7 +15,7 @@
  *	spoil	write: a pfn; somebody else changes the direct-map entry of a block at
  *		it or above, which is free then; when that is given back it ends in
  *		quarantine, with a warning
- * and those of vmap.c and bench.c.
+ * and those of map_local.c, vmap.c and bench.c.
  */
 #include <linux/debugfs.h>
 #include <linux/delay.h>
@@ -24,6 +24,7 @@
 #include <linux/module.h>
 #include <linux/seq_file.h>
 #include <linux/smp.h>
+#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 #include <linux/unmapped.h>
 #include <asm/pgtable_types.h>
@@ -78,6 +79,13 @@ static bool all_counted(struct page *page, unsigned int order)
 		if (page_count(page + i) != 1)
 			return false;
 	return true;
+}
+
+bool reads(const void *addr)
+{
+	u64 value;
+
+	return !copy_from_kernel_nofault(&value, addr, sizeof(value));
 }
 
 bool holds(struct page *page, unsigned int order, u8 byte)
@@ -691,6 +699,7 @@ static int __init test_init(void)
 	debugfs_create_file_unsafe("spoil", 0200, dir, NULL, &spoil_fops);
 	debugfs_create_file_unsafe("pin", 0200, dir, NULL, &pin_fops);
 	bench_init(dir);
+	map_local_test_init(dir);
 	vmap_test_init(dir);
 	return 0;
 }

@@ -23,13 +23,17 @@ extern unsigned int number;
 		seq_putc(m, '\n'); \
 	} while (0)
 
+/* Without a fault. */
+bool reads(const void *addr);
+
 /* Through unmapped_map_local(). */
 bool holds(struct page *page, unsigned int order, u8 byte);
 void fill(struct page *page, unsigned int order, u8 byte);
 
+void map_local_test_init(struct dentry *dir);
+
 void vmap_test_init(struct dentry *dir);
 void vmap_test_exit(void);
-void vmap_bench(struct seq_file *m);
 
 void bench_init(struct dentry *dir);
 

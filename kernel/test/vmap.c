@@ -1,28 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tests of mappings: views, and mappings of one CPU.
+ * Tests of views: many pages mapped for longer, for all.
  *
  * /sys/kernel/debug/unmapped_test/
  *	vmap		read: the tests, as TAP
- *	vmap-misuse	read: wrong addresses and too deep a nest, as TAP; warns
+ *	vmap-misuse	read: wrong addresses, as TAP; warns
  *	view		write: 1 hold a view of an unmapped page, 2 vmap() of an
  *			ordinary page, 0 neither; read: its address
- *	local-rounds	write: map for this CPU, and free and so zero, so often
  */
 #include <linux/debugfs.h>
-#include <linux/delay.h>
-#include <linux/hardirq.h>
-#include <linux/highmem.h>
-#include <linux/irq_work.h>
-#include <linux/ktime.h>
 #include <linux/mm.h>
-#include <linux/smp.h>
 #include <linux/uaccess.h>
 #include <linux/unmapped.h>
 #include <linux/vmalloc.h>
 #include <asm/pgtable_types.h>
 
-#include "compat.h"
 #include "test.h"
 
 #define BLOCK_PAGES 512UL
@@ -91,13 +83,6 @@ static bool all_numbered(const void *view, struct page **pages, unsigned long nr
 		unmapped_unmap_local(local);
 	}
 	return same;
-}
-
-static bool reads(const void *addr)
-{
-	u64 value;
-
-	return !copy_from_kernel_nofault(&value, addr, sizeof(value));
 }
 
 static bool writes(void *addr)
@@ -431,166 +416,6 @@ free:
 	unmapped_pages_free(page, 0);
 }
 
-/* --- tests of mappings of one CPU ----------------------------------------- */
-
-#define DEEP 4
-
-struct nest {
-	struct irq_work work;
-	struct page *pages[2 * DEEP]; /* the task's, the interrupt's */
-	bool hard, done;
-};
-
-static void map_deep(struct page **pages, void **addr, u8 byte)
-{
-	unsigned int i;
-
-	for (i = 0; i < DEEP; i++)
-		addr[i] = unmapped_map_local(pages[i]);
-	for (i = 0; i < DEEP; i++)
-		memset(addr[i], byte + i, PAGE_SIZE);
-}
-
-static void unmap_deep(void **addr)
-{
-	unsigned int i = DEEP;
-
-	while (i--)
-		unmapped_unmap_local(addr[i]);
-}
-
-static void map_in_irq(struct irq_work *work)
-{
-	struct nest *n = container_of(work, struct nest, work);
-	void *addr[DEEP];
-
-	n->hard = in_hardirq();
-	map_deep(n->pages + DEEP, addr, 0x20);
-	unmap_deep(addr);
-	WRITE_ONCE(n->done, true);
-}
-
-static void test_nest(struct seq_file *m)
-{
-	struct nest *n = kzalloc(sizeof(*n), GFP_KERNEL);
-	bool mapped = true, absent = true, good = true;
-	unsigned long got, i;
-	void *addr[DEEP];
-
-	if (!n) {
-		ok(m, false, "memory for a test");
-		return;
-	}
-	got = unmapped_pages_alloc_bulk(NUMA_NO_NODE, ZEROED, 2 * DEEP, n->pages);
-	if (got < 2 * DEEP) {
-		ok(m, false, "pages");
-		goto free;
-	}
-	init_irq_work(&n->work, map_in_irq);
-	preempt_disable();
-	map_deep(n->pages, addr, 0x10);
-	irq_work_queue(&n->work);
-	while (!READ_ONCE(n->done))
-		cpu_relax();
-	for (i = 0; i < DEEP; i++)
-		mapped &= !memchr_inv(addr[i], 0x10 + i, PAGE_SIZE);
-	unmap_deep(addr);
-	for (i = 0; i < DEEP; i++)
-		absent &= !reads(addr[i]);
-	preempt_enable();
-	for (i = 0; i < DEEP; i++)
-		good &= holds(n->pages[i], 0, 0x10 + i) &&
-			holds(n->pages[DEEP + i], 0, 0x20 + i);
-	ok(m, n->hard && good,
-	   "%d mappings in an interrupt on top of %d, with preemption off", DEEP, DEEP);
-	ok(m, mapped, "those below are as they were");
-	ok(m, absent, "undone: reads fault");
-free:
-	while (got)
-		unmapped_pages_free(n->pages[--got], 0);
-	kfree(n);
-}
-
-/* Function calls and TLB shootdowns that CPUs were interrupted for. */
-static unsigned long interrupts(void)
-{
-	unsigned long sum = 0;
-	int cpu;
-
-	for_each_online_cpu(cpu)
-		sum += compat_irqs_call(cpu) + compat_irqs_tlb(cpu);
-	return sum;
-}
-
-static void note_answer(void *answered)
-{
-	WRITE_ONCE(*(bool *)answered, true);
-}
-
-/* Wait until what was sent to the other CPU before has arrived there. */
-static void other_cpu_answers(void)
-{
-	bool answered = false;
-	call_single_data_t call;
-	int cpu;
-
-	INIT_CSD(&call, note_answer, &answered);
-	for_each_online_cpu(cpu) {
-		if (cpu == smp_processor_id())
-			continue;
-		if (!smp_call_function_single_async(cpu, &call))
-			while (!READ_ONCE(answered))
-				cpu_relax();
-		break;
-	}
-}
-
-/*
- * With interrupts off here, nobody but this can interrupt the other CPU, so that
- * the kernel's own calls are not counted.
- */
-static void test_interrupts(struct seq_file *m)
-{
-	const unsigned int nr = 1000, nr_views = 100;
-	struct page *page = unmapped_pages_alloc(ZEROED, 0);
-	unsigned long before, mapped, freed, flags;
-	bool zero = true;
-	unsigned int i;
-	void *view;
-
-	ok(m, page && num_online_cpus() == 2, "a page, and another CPU");
-	if (!page)
-		return;
-	local_irq_save(flags);
-	other_cpu_answers();
-	before = interrupts();
-	for (i = 0; i < nr; i++)
-		unmapped_unmap_local(unmapped_map_local(page));
-	mapped = interrupts() - before;
-	for (i = 0; page && i < nr; i++) {
-		fill(page, 0, 0x5e);
-		unmapped_pages_free(page, 0);
-		page = unmapped_pages_alloc(GFP_NOWAIT | __GFP_ZERO, 0);
-		zero &= page && holds(page, 0, 0);
-	}
-	mdelay(1);
-	freed = interrupts() - before - mapped;
-	local_irq_restore(flags);
-	ok(m, !mapped, "%u mappings: %lu interrupts elsewhere", nr, mapped);
-	ok(m, zero && !freed, "%u frees that zero: %lu interrupts elsewhere", nr, freed);
-
-	before = interrupts();
-	for (i = 0; page && i < nr_views; i++) {
-		view = unmapped_vmap(&page, 1, PAGE_KERNEL);
-		unmapped_vunmap(IS_ERR(view) ? NULL : view);
-	}
-	before = interrupts() - before;
-	/* Not all: a call joins what the CPU is being interrupted for already. */
-	ok(m, before >= nr_views / 2, "ends of %u views: %lu, as translations must go",
-	   nr_views, before);
-	unmapped_pages_free(page, 0);
-}
-
 static int vmap_show(struct seq_file *m, void *v)
 {
 	struct page **pages = kvcalloc(4 * BLOCK_PAGES, sizeof(*pages), GFP_KERNEL);
@@ -603,21 +428,16 @@ static int vmap_show(struct seq_file *m, void *v)
 	test_mixed(m, pages);
 	test_pages(m, pages);
 	test_bad_input(m, pages);
-	test_nest(m);
-	test_interrupts(m);
 	seq_printf(m, "1..%u\n", number);
 	kvfree(pages);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(vmap);
 
-/* --- misuse --------------------------------------------------------------- */
-
 static int vmap_misuse_show(struct seq_file *m, void *v)
 {
 	struct page *page = unmapped_pages_alloc(ZEROED, 0), *pages[2] = { page, page };
-	void *others = vmalloc(PAGE_SIZE), *view, *addr[64];
-	unsigned int depth, i;
+	void *others = vmalloc(PAGE_SIZE), *view;
 
 	number = 0;
 	view = unmapped_vmap(pages, page ? 2 : 0, PAGE_KERNEL);
@@ -636,18 +456,6 @@ static int vmap_misuse_show(struct seq_file *m, void *v)
 	ok(m, !reads(view), "the right one: it is");
 	unmapped_vunmap(view);
 	ok(m, writes(others), "twice: nothing happens");
-
-	for (depth = 0; depth < ARRAY_SIZE(addr); depth++) {
-		addr[depth] = unmapped_map_local(page);
-		if (!addr[depth])
-			break;
-	}
-	for (i = depth; i--;)
-		unmapped_unmap_local(addr[i]);
-	ok(m, depth >= DEEP && depth < ARRAY_SIZE(addr) && !preempt_count(),
-	   "%u deep, and NULL beyond", depth);
-	unmapped_unmap_local(addr[0]);
-	ok(m, !preempt_count() && holds(page, 0, 0), "unmapped twice: refused");
 free:
 	vfree(others);
 	unmapped_pages_free(page, 0);
@@ -701,130 +509,14 @@ static int view_get(void *unused, u64 *addr)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(view_fops, view_get, view_set, "0x%llx\n");
 
-static int local_rounds(void *unused, u64 nr)
-{
-	struct page *page = unmapped_pages_alloc(ZEROED, 0);
-	void *addr;
-	u64 i;
-
-	for (i = 0; page && i < nr; i++) {
-		addr = unmapped_map_local(page);
-		memset(addr, 0x5e, PAGE_SIZE);
-		unmapped_unmap_local(addr);
-		unmapped_pages_free(page, 0);
-		page = unmapped_pages_alloc(GFP_NOWAIT | __GFP_ZERO, 0);
-		if (page && !holds(page, 0, 0)) {
-			unmapped_pages_free(page, 0);
-			return -EIO;
-		}
-	}
-	unmapped_pages_free(page, 0);
-	return page ? 0 : -ENOMEM;
-}
-DEFINE_DEBUGFS_ATTRIBUTE(local_rounds_fops, NULL, local_rounds, "%llu\n");
-
 void vmap_test_init(struct dentry *dir)
 {
 	debugfs_create_file("vmap", 0400, dir, NULL, &vmap_fops);
 	debugfs_create_file("vmap-misuse", 0400, dir, NULL, &vmap_misuse_fops);
 	debugfs_create_file_unsafe("view", 0600, dir, NULL, &view_fops);
-	debugfs_create_file_unsafe("local-rounds", 0200, dir, NULL, &local_rounds_fops);
 }
 
 void vmap_test_exit(void)
 {
 	view_set(NULL, 0);
-}
-
-/* --- bench ---------------------------------------------------------------- */
-
-#define ROUNDS 200U
-
-static void bench_views(struct seq_file *m, const char *suffix, unsigned int order,
-			struct page **ours, struct page **ordinary)
-{
-	u64 begin[2] = {}, end[2] = {}, t[3];
-	unsigned int i;
-	void *view;
-
-	for (i = 0; i < ROUNDS; i++) {
-		t[0] = ktime_get_ns();
-		view = unmapped_vmap(ours, 1UL << order, PAGE_KERNEL);
-		t[1] = ktime_get_ns();
-		unmapped_vunmap(IS_ERR(view) ? NULL : view);
-		t[2] = ktime_get_ns();
-		begin[0] += t[1] - t[0];
-		end[0] += t[2] - t[1];
-	}
-	for (i = 0; i < ROUNDS; i++) {
-		t[0] = ktime_get_ns();
-		view = vmap(ordinary, 1U << order, VM_MAP, PAGE_KERNEL);
-		t[1] = ktime_get_ns();
-		vunmap(view);
-		t[2] = ktime_get_ns();
-		begin[1] += t[1] - t[0];
-		end[1] += t[2] - t[1];
-	}
-	seq_printf(m, "vmap%s %u 1 %llu %llu vmap\n", suffix, order, begin[0] / ROUNDS,
-		   begin[1] / ROUNDS);
-	seq_printf(m, "vunmap%s %u 1 %llu %llu vunmap\n", suffix, order, end[0] / ROUNDS,
-		   end[1] / ROUNDS);
-}
-
-static void bench_local(struct seq_file *m, struct page *ours, struct page *ordinary)
-{
-	const unsigned int nr = 2000;
-	unsigned int i;
-	void *addr;
-	u64 t[5];
-
-	t[0] = ktime_get_ns();
-	for (i = 0; i < nr; i++) {
-		addr = unmapped_map_local(ours);
-		READ_ONCE(*(u64 *)addr);
-		unmapped_unmap_local(addr);
-	}
-	t[1] = ktime_get_ns();
-	for (i = 0; i < nr; i++) {
-		addr = kmap_local_page(ordinary);
-		READ_ONCE(*(u64 *)addr);
-		kunmap_local(addr);
-	}
-	t[2] = ktime_get_ns();
-	for (i = 0; i < nr; i++) {
-		addr = unmapped_map_local(ours);
-		clear_page(addr);
-		unmapped_unmap_local(addr);
-	}
-	t[3] = ktime_get_ns();
-	for (i = 0; i < nr; i++)
-		clear_highpage(ordinary);
-	t[4] = ktime_get_ns();
-	seq_printf(m, "map-local-read 0 1 %llu %llu kmap_local_page\n",
-		   (t[1] - t[0]) / nr, (t[2] - t[1]) / nr);
-	seq_printf(m, "map-local-clear 0 1 %llu %llu clear_highpage\n",
-		   (t[3] - t[2]) / nr, (t[4] - t[3]) / nr);
-}
-
-void vmap_bench(struct seq_file *m)
-{
-	struct page **pages = kvcalloc(2 * BLOCK_PAGES, sizeof(*pages), GFP_KERNEL);
-	struct page *block = unmapped_pages_alloc(ZEROED, 9);
-	struct page *ordinary = alloc_pages(GFP_KERNEL, 9);
-
-	if (!pages || !block || !ordinary)
-		goto free;
-	block_of(pages, block);
-	block_of(pages + BLOCK_PAGES, ordinary);
-	bench_local(m, block, ordinary);
-	bench_views(m, "", 0, pages, pages + BLOCK_PAGES);
-	bench_views(m, "", 4, pages, pages + BLOCK_PAGES);
-	bench_views(m, "", 9, pages, pages + BLOCK_PAGES);
-	swap(pages[0], pages[1]); /* no whole block any more */
-	bench_views(m, "-pages", 9, pages, pages + BLOCK_PAGES);
-free:
-	if (ordinary)
-		__free_pages(ordinary, 9);
-	unmapped_pages_free(block, 9);
-	kvfree(pages);
 }

@@ -112,7 +112,8 @@ static void tell(const struct machine *m)
 
 	tell_lines("", m->said);
 	for (size_t f = 0; f < sizeof(files) / sizeof(*files); f++) {
-		snprintf(pattern, sizeof(pattern), "/proc/%d/task/*/%s", m->pid, files[f]);
+		snprintf(pattern, sizeof(pattern), "/proc/%d/task/*/%s", m->pid,
+			 files[f]);
 		if (glob(pattern, 0, NULL, &found))
 			continue;
 		for (i = 0; i < found.gl_pathc; i++) {
