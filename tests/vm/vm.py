@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 
+import monitor
 import nested
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -41,7 +42,7 @@ CPU = "max,-cx16"
 SHARED = ("guest.c", "fragment.c", "machine.c")
 # On a busy host the timer can be too late for the kernel's check of it.
 APPEND = ("console=ttyS0 loglevel=5 panic=-1 oops=panic no_timer_check "
-          "secretmem.enable=1")
+          "secretmem.enable=1 " + monitor.APPEND)
 
 
 class Error(Exception):
@@ -365,6 +366,7 @@ class Boot:
                  version="6.1", flavour="cloud"):
         self.shape = shape
         self.proc = None
+        self.monitor = None
         number = 1
         while True:
             tag = name if number == 1 else "%s.%d" % (name, number)
@@ -417,6 +419,9 @@ class Boot:
     def start(self):
         """Start it, or start it again with the same disk."""
         self.starts += 1
+        self.where = []
+        if self.monitor:
+            self.monitor.close()
         again = ".%d" % self.starts if self.starts > 1 else ""
         self.console = os.path.join(self.dir, "console%s.log" % again)
         self.verdict = os.path.join(self.dir, "verdict%s.log" % again)
@@ -426,13 +431,17 @@ class Boot:
         if self.disk:
             cmd += ["-drive", "file=%s,if=none,id=disk,format=raw" % self.disk,
                     "-device", "nvme,drive=disk,serial=disk"]
+        self.monitor = monitor.Monitor()
         cmd += ["-serial", "file:" + self.console,
                 "-serial", "file:" + self.verdict]
+        cmd += self.monitor.qemu_arguments()
         with open(os.path.join(self.dir, "command"), "w") as f:
             f.write(shlex.join(cmd) + "\n")
         with open(os.path.join(self.dir, "qemu.log"), "w") as log:
             self.proc = subprocess.Popen(cmd, stdin=subprocess.DEVNULL,
-                                         stdout=log, stderr=log)
+                                         stdout=log, stderr=log,
+                                         pass_fds=(self.monitor.fd,))
+        self.monitor.started()
 
     def lines(self, deadline):
         """Yield lines of the verdict; None when nothing came for a while.
@@ -456,15 +465,27 @@ class Boot:
                         yield rest
                     return
                 if time.monotonic() > deadline():
+                    self.ask()
                     self.kill()
                     continue
                 yield None
                 time.sleep(0.02)
 
+    def ask(self):
+        """What does it do?  self.where, and the console has more; it may end of it."""
+        self.where = self.monitor.where()
+        try:
+            self.proc.wait(monitor.SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+
     def kill(self):
         if self.proc and self.proc.poll() is None:
             self.proc.kill()
             self.proc.wait()
+        if self.monitor:
+            self.monitor.close()
+            self.monitor = None
 
     def close(self):
         self.kill()
