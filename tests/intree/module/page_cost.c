@@ -14,9 +14,11 @@
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/pagemap.h>
 
 #define ROUNDS 1000
 #define BATCH  512
+#define LIST   16
 
 static struct page *pages[BATCH];
 
@@ -68,6 +70,24 @@ static bool batches(unsigned int order)
 	return good;
 }
 
+/* Freed as a list, as munmap(2) and truncation do: from the CPU's list and back. */
+static bool lists(unsigned int order)
+{
+	unsigned int i, n;
+	bool good = true;
+
+	for (i = 0; i < ROUNDS / LIST + 1; i++) {
+		for (n = 0; n < LIST; n++) {
+			pages[n] = alloc_pages(GFP_ATOMIC | __GFP_NOWARN, order);
+			if (!pages[n])
+				break;
+		}
+		good &= n == LIST;
+		release_pages(pages, n);
+	}
+	return good;
+}
+
 static void measure(const char *name, bool (*loop)(unsigned int order),
 		    unsigned int order)
 {
@@ -96,6 +116,7 @@ static int __init page_cost_init(void)
 	measure("pair", pairs, 0);
 	measure("put", references, 0);
 	measure("batch", batches, 0);
+	measure("list", lists, 0);
 	measure("pair", pairs, 3);
 	measure("pair", pairs, 9);
 	measure("put", references, 9);
