@@ -53,6 +53,7 @@ def apply(tree):
         "M:\t%s\n"
         "L:\tlinux-mm@kvack.org\n"
         "S:\tMaintained\n"
+        "F:\tDocumentation/ABI/testing/debugfs-unmapped\n"
         "F:\tDocumentation/ABI/testing/sysfs-kernel-mm-unmapped\n"
         "F:\tinclude/linux/unmapped.h\n"
         "F:\tinclude/uapi/linux/unmapped.h\n"

@@ -15,11 +15,9 @@ memfd_secret(2): the image would hold it.
 Add the option: all that the allocator is made of is there.
 """
 
-import os
-
+from documentation import add_abi, add_parameter
 from makefile import add_objects
 from project import copy
-from tree import ROOT
 
 OBJECTS = ("shrinker", "sysfs", "debugfs", "main")
 
@@ -31,6 +29,9 @@ def apply(tree):
     for name in OBJECTS[:-1]:
         copy(tree, "kernel/%s.h" % name, "kernel/%s.c" % name)
     copy(tree, "kernel/main.c")
-    with open(os.path.join(ROOT, "docs/ABI/sysfs-kernel-mm-unmapped")) as f:
-        tree.add("Documentation/ABI/testing/sysfs-kernel-mm-unmapped", f.read())
+    add_abi(tree)
+    add_parameter(tree, "unmapped.<setting>", """
+[X86-64,MM] What /sys/kernel/mm/unmapped has, from boot on;
+see Documentation/ABI/testing/sysfs-kernel-mm-unmapped.
+""")
     add_objects(tree, *["%s.o" % n for n in OBJECTS])

@@ -38,6 +38,7 @@ unmapped.steal=0 turns it off, at any time.
 
 import re
 
+from documentation import add_counter, add_figure, add_parameter
 from makefile import add_objects
 from tree import Error
 
@@ -131,3 +132,11 @@ def apply(tree):
     add_objects(tree, "core/adopt.o", "steal.o")
     free_path(tree)
     allocator_parts(tree)
+    add_counter(tree, "stolen, pages that others freed beside pieces")
+    add_figure(tree, "stolen_pending, those of them that are not in use yet")
+    add_parameter(tree, "unmapped.steal", """
+[X86-64,MM] Format: <bool>
+Complete blocks of which the allocator has pieces out
+of what others free. Default: 1. Can be changed later:
+/sys/module/unmapped/parameters/steal.
+""")

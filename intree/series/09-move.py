@@ -20,6 +20,7 @@ under refill_lock, so that its memory can't go offline; no lock is held
 while pages are moved.
 """
 
+from documentation import add_counter
 from makefile import add_objects
 from tree import Error
 
@@ -73,6 +74,7 @@ def apply(tree):
         return text.replace(where, TARGET + where).replace(
             "migrate_pages(&folios, target,", "migrate_pages(&folios, target_page,")
 
+    add_counter(tree, "moved, pages of others that were in the way")
     tree.add_new("mm/unmapped/move.h")
     tree.add_new("mm/unmapped/move.c", older)
     add_objects(tree, "move.o")

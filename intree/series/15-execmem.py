@@ -31,6 +31,7 @@ is freed, from boot on.  unmapped.execmem=0 avoids that.
 
 import re
 
+from documentation import add_parameter
 from makefile import add_config, add_objects_if
 from tree import Error
 
@@ -253,6 +254,11 @@ def code(tree):
 
 def apply(tree):
     files(tree)
+    add_parameter(tree, "unmapped.execmem", """
+[X86-64,MM] Format: <bool>
+Modules, BPF programs and other code stand on memory
+that the direct map does not have. Default: 1.
+""")
     code(tree)
     vmalloc(tree)
     path = "arch/x86/mm/pat/set_memory.c"

@@ -20,6 +20,7 @@ tables made for that, which have all memory, and what is absent
 afterwards is what the restored page tables say.
 """
 
+from documentation import add_figure
 from makefile import add_objects_if
 
 HEADER = """#ifdef CONFIG_UNMAPPED_EXECMEM
@@ -107,6 +108,7 @@ def apply(tree):
     tree.add_new("mm/unmapped/image.c")
     add_objects_if(tree, "UNMAPPED_EXECMEM", "image.o")
     counting(tree)
+    add_figure(tree, "pages_of_code, which hibernation saves")
     tree.insert_before("include/linux/unmapped.h",
                        r"^#endif /\* _LINUX_UNMAPPED_H \*/$", HEADER)
     path = "mm/vmalloc.c"

@@ -28,6 +28,7 @@ the page allocator and are writable, as ever.  unmapped.pagetables=0
 turns it off.
 """
 
+from documentation import add_parameter
 from makefile import add_config, add_objects_if
 
 VERSIONS = ("7.2",)
@@ -109,6 +110,11 @@ static inline void unmapped_pagetables_drain_cpu(void)
 
 
 def apply(tree):
+    add_parameter(tree, "unmapped.pagetables", """
+[X86-64,MM] Format: <bool>
+Page tables of programs are read-only in the direct
+map, with CONFIG_UNMAPPED_PAGETABLES. Default: 1.
+""")
     path = "include/linux/pgtable.h"
     tree.replace(path, r"(^\tkunmap_local\(\(pte\)\);\t\\\n\trcu_read_unlock\(\);\t\\\n"
                        r"\} while \(0\)\n)#else\n", behind(r"\1", PGTABLE_H + "#else\n"))

@@ -21,6 +21,7 @@ task are not asked.  When the allocator has none, pages come from the
 page allocator.  unmapped.xpfo=0 turns it off.
 """
 
+from documentation import add_parameter
 from makefile import add_config, add_objects_if
 
 VERSIONS = ("7.2",)
@@ -84,6 +85,11 @@ FIRST = """	folio = unmapped_user_folio(gfp, order);
 
 
 def apply(tree):
+    add_parameter(tree, "unmapped.xpfo", """
+[X86-64,MM] Format: <bool>
+Memory of programs is not in the direct map, with
+CONFIG_UNMAPPED_XPFO. Default: 1.
+""")
     path = "mm/unmapped/page.h"
     tree.insert_before(path, r"^#else\n\nstatic inline void unmapped_put_page_enable\(", PAGE_H)
     tree.insert_before(path, r"^#endif /\* UNMAPPED_PAGE_H \*/$", NONE.lstrip("\n"))
