@@ -188,6 +188,7 @@ static void own(struct block *b, const struct piece *p)
 static void take_over(struct cache *c, struct block *b, const struct piece *p)
 {
 	struct region *r = table_region(&c->allocator->table, p->pfn);
+	unsigned int pieces = p->order < BLOCK_ORDER ? BLOCK_FALLBACK : 0;
 	unsigned int i;
 
 	if (!(b->flags & BLOCK_LIVE)) {
@@ -196,15 +197,13 @@ static void take_over(struct cache *c, struct block *b, const struct piece *p)
 		atomic_inc(&r->nr_blocks);
 		WRITE_ONCE(b->nid, (u16)c->nid);
 		b->nr_owned = 0;
-		block_set_flags(b, BLOCK_LIVE, BLOCK_FALLBACK | BLOCK_QUARANTINED);
 		for (i = 0; b->masks && i < BLOCK_WORDS; i++)
-			b->masks->owned[i] = p->order < BLOCK_ORDER ? 0 : ~0UL;
-		if (p->order < BLOCK_ORDER) {
-			block_set_flags(b, BLOCK_FALLBACK, 0);
-			atomic_long_add(1, &c->nr_fallback);
-		}
+			WRITE_ONCE(b->masks->owned[i], pieces ? 0 : ~0UL);
+		/* At once: who asks whose a page is takes no lock. */
+		block_set_flags(b, BLOCK_LIVE | pieces, BLOCK_FALLBACK | BLOCK_QUARANTINED);
+		atomic_long_add(!!pieces, &c->nr_fallback);
 	}
-	if (p->order < BLOCK_ORDER)
+	if (pieces)
 		own(b, p);
 	b->nr_owned = (u16)(b->nr_owned + (1U << min(p->order, BLOCK_ORDER)));
 	if (p->split & UM_SPLIT_2M)

@@ -164,6 +164,58 @@ static void with_little_memory(void **state)
 	run_threads(true, true, 3);
 }
 
+static bool looked_enough;
+
+/* As the page allocator asks, without a lock, whose a page is: how often all of a block. */
+static void *look(void *arg)
+{
+	uintptr_t wholly = 0, in_part = 0;
+	const struct block *b;
+	unsigned int i, flags;
+
+	(void)arg;
+	um_cpu = 1;
+	while (!__atomic_load_n(&looked_enough, __ATOMIC_RELAXED)) {
+		for (i = 0; i < 4; i++) {
+			b = table_lookup(&m.allocator.table, i * BLOCK_PAGES);
+			flags = b ? smp_load_acquire(&b->flags) : 0;
+			wholly += flags & BLOCK_LIVE && !(flags & BLOCK_FALLBACK);
+			in_part += flags & BLOCK_LIVE && flags & BLOCK_FALLBACK;
+		}
+	}
+	return (void *)(wholly ? wholly : in_part ? 0 : ~0UL);
+}
+
+/* Each block has pages of others, so at no time all of one is ours. */
+static void others_pages_are_not_ours(void **state)
+{
+	const struct machine_config config = {
+		.nr_nodes = 1,
+		.nr_cpus = 2,
+		.node_pages = 4 * BLOCK_PAGES,
+		.threaded = true,
+	};
+	pthread_t thread;
+	void *wholly;
+	int i;
+
+	(void)state;
+	start(&config);
+	others_fill(&m, 0, BLOCK_PAGES / 2);
+	looked_enough = false;
+	assert_int_equal(pthread_create(&thread, NULL, look, NULL), 0);
+	for (i = 0; i < 3000; i++) {
+		assert_int_equal(client_alloc(&one, 0, 0, UM_ZERO), 0);
+		client_free_all(&one);
+		allocator_shrink(&m.allocator, -1, ~0UL, 0);
+	}
+	__atomic_store_n(&looked_enough, true, __ATOMIC_RELAXED);
+	pthread_join(thread, &wholly);
+	assert_ptr_equal(wholly, NULL);
+	assert_true(stat_of(0, STAT_PIECES_TAKEN) >= 3000);
+	finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -171,6 +223,7 @@ int main(void)
 		cmocka_unit_test(with_shrink_and_refill),
 		cmocka_unit_test(with_dirty_pages),
 		cmocka_unit_test(with_little_memory),
+		cmocka_unit_test(others_pages_are_not_ours),
 	};
 
 	return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
