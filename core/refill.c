@@ -200,7 +200,8 @@ static void take_over(struct cache *c, struct block *b, const struct piece *p)
 		for (i = 0; b->masks && i < BLOCK_WORDS; i++)
 			WRITE_ONCE(b->masks->owned[i], pieces ? 0 : ~0UL);
 		/* At once: who asks whose a page is takes no lock. */
-		block_set_flags(b, BLOCK_LIVE | pieces, BLOCK_FALLBACK | BLOCK_QUARANTINED);
+		block_set_flags(b, BLOCK_LIVE | pieces,
+				BLOCK_FALLBACK | BLOCK_QUARANTINED);
 		atomic_long_add(!!pieces, &c->nr_fallback);
 	}
 	if (pieces)

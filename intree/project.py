@@ -36,6 +36,7 @@ HAVE = {
     "RELEASE_FAULT_LOCK": ("include/linux/mm.h", r"\brelease_fault_lock\("),
     "SYSCORE": ("include/linux/syscore_ops.h", r"^struct syscore \{"),
     "WQ_PERCPU": ("include/linux/workqueue.h", r"^\tWQ_PERCPU\b"),
+    "HOST_SEV_SNP": ("include/linux/cc_platform.h", r"^\tCC_ATTR_HOST_SEV_SNP,"),
     "PFN_T": ("include/linux/pfn_t.h", r"\b__pfn_to_pfn_t\("),
     "IRQ_STAT_COUNTS": ("arch/x86/include/asm/hardirq.h", r"\bIRQ_COUNT_TLB\b"),
 }

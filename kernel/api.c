@@ -10,6 +10,7 @@
 
 #include "host.h"
 #include "memcg.h"
+#include "poison.h"
 #include "trace.h"
 
 static unsigned int core_flags(gfp_t gfp)
@@ -50,6 +51,15 @@ static __always_inline void scope_leave(gfp_t gfp, unsigned int saved)
 		memalloc_noio_restore(saved);
 	else if (!(gfp & __GFP_FS))
 		memalloc_nofs_restore(saved);
+}
+
+/* Whether what was allocated can be used; if not it is free again, in part. */
+static __always_inline bool is_good(unsigned long pfn, unsigned int order)
+{
+	if (likely(!any_poisoned(pfn_to_page(pfn), order)))
+		return true;
+	free_all_but_poisoned(pfn_to_page(pfn), order);
+	return false;
 }
 
 /* Return: @page; NULL if it can't be charged, and then it is free again. */
@@ -97,7 +107,10 @@ struct page *unmapped_pages_alloc_node(int nid, gfp_t gfp, unsigned int order)
 	if (nid == NUMA_NO_NODE)
 		nid = numa_mem_id();
 	saved = scope_enter(gfp);
-	err = allocator_alloc(&unmapped_allocator, nid, order, core_flags(gfp), &pfn);
+	do {
+		err = allocator_alloc(&unmapped_allocator, nid, order, core_flags(gfp),
+				      &pfn);
+	} while (!err && !is_good(pfn, order));
 	scope_leave(gfp, saved);
 	return handed_out(err, pfn, gfp, order, nid);
 }
@@ -119,9 +132,11 @@ struct page *unmapped_pages_alloc_nodes(int nid, const nodemask_t *nodes, gfp_t 
 	if (nid == NUMA_NO_NODE)
 		nid = numa_mem_id();
 	saved = scope_enter(gfp);
-	err = allocator_alloc_nodes(&unmapped_allocator, nid,
-				    nodes ? nodes_addr(*nodes) : NULL, order,
-				    core_flags(gfp), want, &pfn);
+	do {
+		err = allocator_alloc_nodes(&unmapped_allocator, nid,
+					    nodes ? nodes_addr(*nodes) : NULL, order,
+					    core_flags(gfp), want, &pfn);
+	} while (!err && !is_good(pfn, order));
 	scope_leave(gfp, saved);
 	return handed_out(err, pfn, gfp, order, nid);
 }
@@ -132,7 +147,7 @@ unsigned long unmapped_pages_alloc_bulk(int nid, gfp_t gfp, unsigned long nr,
 {
 	/* The core's pfns and our pointers are of a size, and share the array. */
 	unsigned long *pfns = (unsigned long *)pages;
-	unsigned long i, got, given;
+	unsigned long i, got, given = 0;
 	unsigned int saved;
 
 	BUILD_BUG_ON(sizeof(*pfns) != sizeof(*pages));
@@ -143,13 +158,16 @@ unsigned long unmapped_pages_alloc_bulk(int nid, gfp_t gfp, unsigned long nr,
 	scope_leave(gfp, saved);
 	if (got < nr)
 		warn_failed(gfp, 0, nid);
-	for (given = 0; given < got; given++) {
-		pages[given] = hand_out(pfn_to_page(pfns[given]), gfp, 0, nid);
+	for (i = 0; i < got; i++) {
+		if (!is_good(pfns[i], 0))
+			continue;
+		pages[given] = hand_out(pfn_to_page(pfns[i]), gfp, 0, nid);
 		if (unlikely(!pages[given]))
 			break;
+		given++;
 	}
-	for (i = given + 1; i < got; i++)
-		allocator_free(&unmapped_allocator, pfns[i], 0);
+	while (++i < got)
+		free_pages_back(pfn_to_page(pfns[i]), 0);
 	return given;
 }
 EXPORT_SYMBOL_GPL(unmapped_pages_alloc_bulk);
@@ -174,7 +192,7 @@ static __always_inline struct page *free_unreferenced(struct page *page,
 	if (unlikely(charged))
 		memcg_uncharge(page, order);
 	trace_unmapped_free(page, order);
-	allocator_free(&unmapped_allocator, page_to_pfn(page), order);
+	free_pages_back(page, order);
 	return NULL;
 }
 

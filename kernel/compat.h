@@ -9,6 +9,7 @@
 #ifndef UNMAPPED_COMPAT_H
 #define UNMAPPED_COMPAT_H
 
+#include <linux/cc_platform.h>
 #include <linux/huge_mm.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -179,6 +180,20 @@ static inline void compat_free_kernel_table(struct page *table)
 #endif
 #endif
 	__free_page(table);
+}
+
+/*
+ * A host of SEV-SNP guests must not write through an entry of 2 MiB where one of its
+ * pages is private to a guest, and splits what is larger for that.  What is in 4 KiB
+ * already gets no mark: nobody can say where there is one.
+ */
+static inline bool compat_stays_split(void)
+{
+#ifdef HAVE_HOST_SEV_SNP
+	return cc_platform_has(CC_ATTR_HOST_SEV_SNP);
+#else
+	return false;
+#endif
 }
 
 /*

@@ -46,12 +46,15 @@
  * Lazy vmap aliases of the pages have no entries any more, only translations,
  * and the flush of all CPUs drops these too.
  */
+#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
+#include <linux/spinlock.h>
 #include <linux/static_call.h>
 #include <linux/vmstat.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <asm/page.h>
 #include <asm/pgtable_types.h>
@@ -412,9 +415,43 @@ void direct_map_flush(void)
 
 /* --- heal ----------------------------------------------------------------- */
 
-static void free_table(struct rcu_head *head)
+/*
+ * Tables that nobody reads any more.  They are freed by a work: where an IOMMU shares
+ * page tables (7.x, SVA) that takes a lock that interrupts, and so RCU's callbacks,
+ * must not take.
+ */
+static LIST_HEAD(unused_tables);
+static DEFINE_SPINLOCK(unused_lock);
+
+static void free_tables(struct work_struct *work)
 {
-	compat_free_kernel_table(container_of(head, struct page, rcu_head));
+	struct page *table, *next;
+	LIST_HEAD(tables);
+
+	spin_lock_irq(&unused_lock);
+	list_splice_init(&unused_tables, &tables);
+	spin_unlock_irq(&unused_lock);
+	list_for_each_entry_safe(table, next, &tables, lru) {
+		list_del(&table->lru);
+		compat_free_kernel_table(table);
+	}
+}
+static DECLARE_WORK(free_tables_work, free_tables);
+
+static void table_unused(struct rcu_head *head)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&unused_lock, flags);
+	list_add(&container_of(head, struct page, rcu_head)->lru, &unused_tables);
+	spin_unlock_irqrestore(&unused_lock, flags);
+	schedule_work(&free_tables_work);
+}
+
+void direct_map_exit(void)
+{
+	rcu_barrier();
+	flush_work(&free_tables_work);
 }
 
 /*
@@ -447,7 +484,7 @@ static void replaced(struct page *table, int level)
 	static_call_cond(um_update_page_count)(level, 1);
 	static_call_cond(um_update_page_count)(level - 1, -512UL);
 	direct_map_flush();
-	call_rcu(&table->rcu_head, free_table);
+	call_rcu(&table->rcu_head, table_unused);
 }
 
 static bool is_table(unsigned long entry)
@@ -481,6 +518,8 @@ static struct page *heal_pmd(unsigned long pfn)
 	if (!can_be_freed(table))
 		return NULL;
 	present = pte_val(*pte) & _PAGE_PRESENT;
+	if (present && compat_stays_split())
+		return NULL;
 	for (i = 0; i < BLOCK_PAGES; i++)
 		if (!pte_is(pte[i], pfn + i, present))
 			return NULL;
@@ -533,7 +572,7 @@ int direct_map_heal_region(unsigned long pfn)
 	struct page *table;
 
 	might_sleep();
-	if (!boot_cpu_has(X86_FEATURE_GBPAGES))
+	if (!boot_cpu_has(X86_FEATURE_GBPAGES) || compat_stays_split())
 		return -EBUSY;
 	if (!tables_lock())
 		return -EBUSY;

@@ -44,4 +44,7 @@ void direct_map_flush(void);
 int direct_map_heal(unsigned long pfn);
 int direct_map_heal_region(unsigned long pfn);
 
+/* Wait until the tables that healing left are freed.  May sleep. */
+void direct_map_exit(void);
+
 #endif /* UNMAPPED_DIRECT_MAP_H */

@@ -26,6 +26,7 @@
 #include "host.h"
 #include "map_local.h"
 #include "pm.h"
+#include "poison.h"
 #include "policy.h"
 
 struct allocator unmapped_allocator;
@@ -327,9 +328,9 @@ void host_exit(void)
 	unsigned long left;
 
 	host_shrink(ULONG_MAX);
-	left = host_pages_allocated();
+	left = host_pages_allocated() - poisoned_pages();
 	WARN_ONCE(left, "unmapped: leak: %lu pages remain absent for good\n", left);
 	allocator_destroy(&unmapped_allocator);
 	destroy_workqueue(drains);
-	rcu_barrier(); /* page tables freed by direct_map.c */
+	direct_map_exit();
 }

@@ -9,6 +9,7 @@
  *	map_local	a page mapped for a moment, on one CPU
  *	vmap		many pages mapped for longer, for all
  *	host		the core's view of this kernel; the core is in ../core
+ *	poison		pages with memory errors
  *	nodes, memcg	NUMA policy, cpuset and memory cgroup of a task
  *	api		for other kernel code
  *	trace		tracepoints

@@ -16,7 +16,8 @@ CPUs and memory may go away.
 from makefile import add_objects
 from project import copy
 
-OBJECTS = ("direct_map", "contig", "map_local", "host", "nodes", "policy", "hotplug")
+OBJECTS = ("direct_map", "contig", "map_local", "host", "poison",
+           "nodes", "policy", "hotplug")
 
 
 def apply(tree):

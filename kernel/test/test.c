@@ -15,7 +15,7 @@
  *	spoil	write: a pfn; somebody else changes the direct-map entry of a block at
  *		it or above, which is free then; when that is given back it ends in
  *		quarantine, with a warning
- * and those of map_local.c, vmap.c and bench.c.
+ * and those of map_local.c, vmap.c, poison.c and bench.c.
  */
 #include <linux/debugfs.h>
 #include <linux/delay.h>
@@ -700,6 +700,7 @@ static int __init test_init(void)
 	debugfs_create_file_unsafe("pin", 0200, dir, NULL, &pin_fops);
 	bench_init(dir);
 	map_local_test_init(dir);
+	poison_test_init(dir);
 	vmap_test_init(dir);
 	return 0;
 }

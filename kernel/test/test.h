@@ -31,6 +31,7 @@ bool holds(struct page *page, unsigned int order, u8 byte);
 void fill(struct page *page, unsigned int order, u8 byte);
 
 void map_local_test_init(struct dentry *dir);
+void poison_test_init(struct dentry *dir);
 
 void vmap_test_init(struct dentry *dir);
 void vmap_test_exit(void);

@@ -16,6 +16,7 @@
 #include "host.h"
 #include "nodes.h"
 #include "page.h"
+#include "poison.h"
 #include "trace.h"
 
 DEFINE_STATIC_KEY_FALSE(unmapped_put_page_key);
@@ -53,7 +54,7 @@ void __unmapped_take_back(struct page *page, unsigned int order)
 {
 	trace_unmapped_free(page, order);
 	/* If that fails it has warned, and the pages are lost. */
-	allocator_free(&unmapped_allocator, page_to_pfn(page), order);
+	free_pages_back(page, order);
 }
 
 /* One page of its own each, as the allocator gives them: now parts of a whole. */
