@@ -264,6 +264,15 @@ unsigned long allocator_release_range(struct allocator *a, unsigned long start,
 	return owned;
 }
 
+void allocator_forget_range(struct allocator *a, unsigned long start, unsigned long end)
+{
+	unsigned int n;
+
+	for (n = 0; n < a->nr_nodes; n++)
+		if (a->caches[n])
+			cache_forget_range(a->caches[n], start, end);
+}
+
 bool allocator_has_pieces(const struct allocator *a, int nid)
 {
 	const struct cache *c = allocator_cache(a, nid);

@@ -145,6 +145,15 @@ bool allocator_decay(struct allocator *a);
 unsigned long allocator_release_range(struct allocator *a, unsigned long start,
 				      unsigned long end);
 
+/**
+ * allocator_forget_range - memory is gone
+ * @start, @end:	as for allocator_release_range(), which has returned 0
+ *
+ * What was split there and could not be healed yet is not healed any more: its
+ * entries are about to be taken away.  May sleep.
+ */
+void allocator_forget_range(struct allocator *a, unsigned long start, unsigned long end);
+
 /*
  * Blocks of which the system gave only pieces, so that their entries are split:
  * whether a node has some; how many pages of them are free; to give these back.

@@ -303,6 +303,9 @@ unsigned long cache_shrink(struct cache *c, unsigned long nr, unsigned int flags
 unsigned long cache_release_range(struct cache *c, unsigned long start,
 				  unsigned long end);
 
+/* Memory of which nothing is ours is gone: its entries are not healed any more. */
+void cache_forget_range(struct cache *c, unsigned long start, unsigned long end);
+
 /* What is free of blocks owned in part. */
 unsigned long cache_free_in_pieces(struct cache *c);
 

@@ -44,7 +44,7 @@
 #define UM_ONE_ENTRY (1 << 2) /* nothing: unmap() made a 1 GiB entry absent */
 
 /*
- * What the core tells of itself: tracepoints in the kernel (kernel/trace.h says
+ * What the core tells of itself: tracepoints in the kernel (trace.h says
  * what the arguments are), nothing in user space.
  *
  *	um_trace_refill(nid, order, want, blocks, pieces, err)

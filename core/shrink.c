@@ -451,6 +451,29 @@ unsigned long cache_release_range(struct cache *c, unsigned long start, unsigned
 	return owned;
 }
 
+void cache_forget_range(struct cache *c, unsigned long start, unsigned long end)
+{
+	unsigned long pfn, flags;
+	struct block *b;
+	struct shard *s;
+
+	might_sleep();
+	mutex_lock(&c->refill_lock);
+	for (pfn = start & ~(BLOCK_PAGES - 1UL); pfn < end; pfn += BLOCK_PAGES) {
+		b = table_lookup(&c->allocator->table, pfn);
+		if (!b || (int)READ_ONCE(b->nid) != c->nid)
+			continue;
+		s = cache_shard(c, b);
+		spin_lock_irqsave(&s->lock, flags);
+		if ((b->flags & (BLOCK_LIVE | BLOCK_SPLIT)) == BLOCK_SPLIT) {
+			block_set_flags(b, 0, BLOCK_SPLIT);
+			atomic_long_add(-1, &c->nr_unhealed);
+		}
+		spin_unlock_irqrestore(&s->lock, flags);
+	}
+	mutex_unlock(&c->refill_lock);
+}
+
 /* The block a CPU is on, of which nothing is in use: a shrink drains the CPU. */
 static bool whole_but_for_cpu(const struct cache_cpu *on)
 {

@@ -190,7 +190,7 @@ def module_parts(name, text):
         text = re.sub(r'^#include "vmap\.h"\n', "", text, flags=re.M)
         text = text.replace("#include <linux/module.h>\n", "")
         text = add_includes(text, ["<linux/init.h>"])
-        text = re.sub(r'^#include "kvm\.h"\n', "", text, flags=re.M)
+        text = re.sub(r'^#include "kvm_probes\.h"\n', "", text, flags=re.M)
         text = text.replace("\terr = symbols_resolve();\n\tif (err)\n\t\treturn err;\n", "")
     if name == "vmap.c":
         text = re.sub(r'^#include "vmap\.h"\n', "", text, flags=re.M)

@@ -3,7 +3,7 @@
  * /sys/kernel/debug/unmapped/
  *
  *	pagetypeinfo	free runs per node and order, blocks per node and kind
- *	stats		counters since the module was loaded, and what is held
+ *	stats		counters since the start, and what is held
  *	holders		who holds how much: each object with the process that made
  *			it, and the sum of all kernel callers
  *	shrink		write a number of pages, or "all": give that much back

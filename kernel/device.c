@@ -3,7 +3,7 @@
  * /dev/unmapped; the contract is in include/uapi/linux/unmapped.h.
  *
  * A block of an object is mapped by one PMD entry where addresses allow it.  It
- * is inserted by fault(): huge_fault() is not called for VM_PFNMAP on 6.1.
+ * is inserted by fault(): not each kernel calls huge_fault() for VM_PFNMAP.
  *
  * Mappings are VM_PFNMAP: get_user_pages() refuses them, and with it ptrace,
  * /proc/PID/mem, process_vm_readv(), O_DIRECT and fixed buffers; no page is

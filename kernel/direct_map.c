@@ -6,7 +6,7 @@
  * __change_page_attr() in arch/x86/mm/pat/set_memory.c ("CPA").  Its rules:
  *
  *  - an entry is looked up and written under cpa_lock (a kernel with
- *    debug_pagealloc does without; we refuse to load there);
+ *    debug_pagealloc does without; we refuse to run there);
  *  - a table is put in place of an entry (a split) under cpa_lock and pgd_lock;
  *  - an entry that is not present loses PRESENT, PSE and GLOBAL and keeps the
  *    rest; its pfn is inverted, for L1TF (pfn_pte() sees to that);
@@ -14,7 +14,7 @@
  *
  * CPA itself is of use to us only for splits of 2 MiB entries.  Whole blocks it
  * can make absent (set_memory_np()), but with two flushes and a purge of all lazy
- * vmaps for each, and on 6.1 there is no way back that is not static; page by
+ * vmaps for each, and not always a way back that others can use; page by
  * page (set_direct_map_*()) it always splits.  And it loses the GLOBAL bit on the
  * way.  So entries that are there are written here, by the same rules and under
  * the same locks.  That is safe for these reasons:
@@ -47,6 +47,7 @@
  * and the flush of all CPUs drops these too.
  */
 #include <linux/list.h>
+#include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/rcupdate.h>
@@ -508,7 +509,8 @@ static struct page *heal_pmd(unsigned long pfn)
 	pmd_t *pmd;
 	pte_t *pte;
 
-	if (!pud || !is_table(pud_val(*pud)))
+	/* Tables of memory that is gone may be on their way, without these locks. */
+	if (!pud || !is_table(pud_val(*pud)) || !pfn_to_online_page(pfn))
 		return NULL;
 	pmd = pmd_offset(pud, addr);
 	if (!is_table(pmd_val(*pmd)))
@@ -561,7 +563,8 @@ static struct page *heal_pud(unsigned long pfn)
 	if (!can_be_freed(table))
 		return NULL;
 	for (i = 0; i < REGION_BLOCKS; i++)
-		if (!pmd_is(pmd[i], pfn + i * BLOCK_PAGES, true))
+		if (!pmd_is(pmd[i], pfn + i * BLOCK_PAGES, true) ||
+		    !pfn_to_online_page(pfn + i * BLOCK_PAGES))
 			return NULL;
 	pud_make(pud, pfn, true);
 	return table;

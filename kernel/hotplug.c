@@ -48,6 +48,10 @@ static int memory_event(struct notifier_block *nb, unsigned long event, void *da
 			allocator_grow(&unmapped_allocator, m->start_pfn + m->nr_pages));
 	case MEM_GOING_OFFLINE:
 		return notifier_from_errno(going_offline(m->start_pfn, m->nr_pages));
+	case MEM_OFFLINE:
+		allocator_forget_range(&unmapped_allocator, m->start_pfn,
+				       m->start_pfn + m->nr_pages);
+		break;
 	}
 	return NOTIFY_DONE;
 }

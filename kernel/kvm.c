@@ -7,11 +7,8 @@
  * clock of kvm-clock and Xen's pages (gfn_to_pfn_cache), and what a guest keeps
  * for guests of its own (kvm_vcpu_map()).  For a page that is not in the direct map
  * that is the end of the host, and it is the guest that decides about it, by a
- * write to an MSR.  So for a process that has unmapped memory mapped these
- * functions fail, as they may anyway: a guest then has no such clock, and no
- * nested guests.
- *
- * kvm_probes.c is how a module makes them fail.
+ * write to an MSR.  So where such a function asks here it is to fail, as it may
+ * anyway, for a process that has unmapped memory mapped.
  */
 #define pr_fmt(fmt) "unmapped: " fmt
 
@@ -75,7 +72,7 @@ void kvm_guard_unmapped(struct mm_struct *mm)
 	kfree(u);
 }
 
-bool kvm_guard_refuses(const char *function)
+bool kvm_guard_refuses(const char *function, const char *without)
 {
 	static DEFINE_RATELIMIT_STATE(limit, DEFAULT_RATELIMIT_INTERVAL, 1);
 	bool guarded;
@@ -85,7 +82,7 @@ bool kvm_guard_refuses(const char *function)
 	guarded = current->mm && find(current->mm);
 	spin_unlock(&lock);
 	if (guarded && __ratelimit(&limit))
-		pr_warn("%s[%d]: %s() of memory that is not in the direct map: refused; its guest is to have neither kvm-clock nor nested guests\n",
-			current->comm, task_pid_nr(current), function);
+		pr_warn("%s[%d]: %s() of memory that is not in the direct map: refused; its guest is to be without %s\n",
+			current->comm, task_pid_nr(current), function, without);
 	return guarded;
 }

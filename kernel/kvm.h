@@ -12,13 +12,9 @@ void kvm_guard_unmapped(struct mm_struct *mm);
 
 /*
  * To be asked by a function that would reach memory of a guest by kmap(), in the
- * process that runs the guest: whether it must fail.  Logs that.  Any context
- * in which @function may run.
+ * process that runs the guest: whether it must fail.  Logs that, and what such a
+ * guest is to do without.  Any context in which @function may run.
  */
-bool kvm_guard_refuses(const char *function);
-
-/* See kvm_probes.c. */
-int kvm_probes_init(void);
-void kvm_probes_exit(void);
+bool kvm_guard_refuses(const char *function, const char *without);
 
 #endif /* UNMAPPED_KVM_H */

@@ -14,6 +14,7 @@
 #include <linux/string.h>
 
 #include "kvm.h"
+#include "kvm_probes.h"
 #include "symbols.h"
 
 static noinline int refuse(void)
@@ -23,7 +24,7 @@ static noinline int refuse(void)
 
 static int entered(struct kprobe *kp, struct pt_regs *regs)
 {
-	if (!kvm_guard_refuses(kp->symbol_name))
+	if (!kvm_guard_refuses(kp->symbol_name, "kvm-clock and nested guests"))
 		return 0;
 	instruction_pointer_set(regs, (unsigned long)refuse);
 	return 1;

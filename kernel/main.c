@@ -8,7 +8,7 @@
  *	contig		pages of the page allocator by address
  *	map_local	a page mapped for a moment, on one CPU
  *	vmap		many pages mapped for longer, for all
- *	host		the core's view of this kernel; the core is in ../core
+ *	host		the core's view of this kernel; the core is in core/
  *	poison		pages with memory errors
  *	nodes, memcg	NUMA policy, cpuset and memory cgroup of a task
  *	api		for other kernel code
@@ -34,7 +34,7 @@
 #include "device.h"
 #include "host.h"
 #include "hotplug.h"
-#include "kvm.h"
+#include "kvm_probes.h"
 #include "map_local.h"
 #include "pm.h"
 #include "policy.h"

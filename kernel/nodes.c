@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The nodes a task is to have memory from: what set_mempolicy(2), mbind(2) and
- * its cpuset say, as the page allocator would read them.  The kernel's own
- * functions for it are not exported.
+ * its cpuset say, as the page allocator would read them.
  *
  * MPOL_INTERLEAVE goes by 2 MiB of the object, as for huge pages: what is smaller
  * could not be a block.

@@ -51,7 +51,7 @@ static int init_fs_context(struct fs_context *fc)
 	return init_pseudo(fc, FS_MAGIC) ? 0 : -ENOMEM;
 }
 
-/* No owner: the mount is the module's own and must not keep it loaded. */
+/* No owner: the mount is our own and must not keep this code. */
 static struct file_system_type fs_type = {
 	.name = "unmapped",
 	.init_fs_context = init_fs_context,
@@ -134,8 +134,8 @@ static int store(struct xarray *to, unsigned long index, void *entry)
 /* --- freeing --------------------------------------------------------------- */
 
 /*
- * KVM of 6.1 and 6.12 finds a page by the tables of a process, takes a reference to it
- * and drops that soon, mapped or not by then.  Such pages wait for it here.
+ * KVM may find a page by the tables of a process, take a reference to it
+ * and drop that soon, mapped or not by then.  Such pages wait for it here.
  */
 static LLIST_HEAD(referenced);
 static void free_referenced(struct work_struct *work);

@@ -79,7 +79,7 @@ vm_fault_t pm_wait_fault(struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
-	/* Without the lock the mapping may go away, and with it this module. */
+	/* Without the lock the mapping may go away, and with it this code. */
 	file = get_file(vmf->vma->vm_file);
 	release_fault_lock(vmf);
 	wait_event_state(opened, !pm_closed(), (TASK_KILLABLE | TASK_FREEZABLE));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /sys/kernel/mm/unmapped/, one value in each file; and the parameters of the
- * module, which are the same values at load.  docs/ABI describes them.
+ * /sys/kernel/mm/unmapped/, one value in each file; and parameters, which are the
+ * same values from the start.  ABI/sysfs-kernel-mm-unmapped describes them.
  *
  * Each value is a struct knob: its bounds, how it is read and how it is put into
  * effect.  Parameters and files are two ways to the same knobs.

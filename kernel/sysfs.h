@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* /sys/kernel/mm/unmapped/ and the parameters of the module; see sysfs.c. */
+/* /sys/kernel/mm/unmapped/ and parameters; see sysfs.c. */
 #ifndef UNMAPPED_SYSFS_H
 #define UNMAPPED_SYSFS_H
 

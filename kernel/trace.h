@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Tracepoints, as events/unmapped/ in tracefs; docs/tracing.md shows their use. */
+/* Tracepoints, as events/unmapped/ in tracefs. */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM unmapped
 

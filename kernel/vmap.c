@@ -11,7 +11,7 @@
  *    come together that a flush is worth it.  Pages of a view may have another
  *    owner by then, so they are flushed before unmapped_vunmap() returns.
  *  - /proc/kcore reads vmalloc areas by the direct map addresses of their
- *    pages, without regard to faults on 6.1.  It leaves out what is VM_IOREMAP,
+ *    pages, and may not mind faults.  It leaves out what is VM_IOREMAP,
  *    which is all that the flag does but for aligning the area to its size.
  *
  * Entries of a view change in their permissions only, each as large as it is:

@@ -45,7 +45,7 @@
  * one flush, order 18 by one entry of 1 GiB where the direct map has one.
  *
  * From when the system prepares to hibernate until it is back nothing can be
- * allocated; and it does not hibernate while any page is.
+ * allocated; and it does not hibernate while any page is that was asked for here.
  *
  * Context: may sleep if @gfp has __GFP_DIRECT_RECLAIM, else any.
  * Return: the first page, with a reference count of 1 as all of them; NULL if

@@ -58,6 +58,11 @@ def apply(tree):
         tree.replace(path, r"^\tif \(!hva\)\n\t\treturn -EFAULT;$",
                      "\tif (!hva) {\n\t\tkvm_release_pfn_clean(pfn);\n"
                      "\t\treturn -EFAULT;\n\t}", within="kvm_vcpu_map")
+    else:
+        tree.replace(path, r"^\treturn map->hva \? 0 : -EFAULT;$",
+                     "\tif (map->hva)\n\t\treturn 0;\n\tif (map->pinned_page)\n"
+                     "\t\tunpin_user_page(map->pinned_page);\n\tmap->pinned_page = NULL;\n"
+                     "\treturn -EFAULT;", within="__kvm_vcpu_map")
 
     path = "arch/x86/kvm/svm/sev.c"
     tree.insert_after(path, r"^#include <linux/trace_events\.h>$", INCLUDE)

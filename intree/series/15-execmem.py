@@ -12,7 +12,7 @@ Pages that the direct map does not have need none of that.  Let areas
 with VM_FLUSH_RESET_PERMS have them, and let set_memory_*() and vfree()
 leave alone what has no alias in the direct map.  A change of permissions
 is one of the area alone then, and its flush one of that area, not of all
-that all CPUs have.
+that all CPUs have, if it is of no more pages than CPA flushes singly, 33.
 
 So nobody reads or writes code through the direct map any more: not
 those who are meant to, text_poke() and /proc/kcore, and not those who

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""PM: hibernate: save code that the direct map does not have
+"""PM: hibernate: save code and DMA buffers that the direct map does not have
 
 Hibernation is refused while somebody has unmapped memory, since whoever
 asks for that does not want it on a disk.  Code is no secret in this
-sense, it was saved ever since, and on a machine that has modules there
-would be no hibernation any more.
+sense, nor are buffers of devices, such as the host memory of an NVMe
+drive.  Both were saved ever since, and on a machine that has modules, or
+such a drive, there would be no hibernation any more.
 
-So mark its pages, and do not count them.  What remains is how to read
+So mark their pages, and do not count them.  What remains is how to read
 them.  safe_copy_page() makes a page present that is not, which for one
 of a block would split the block's entry, and then makes it absent.  Map
 it by one of the mappings of this CPU instead.
@@ -21,9 +22,9 @@ afterwards is what the restored page tables say.
 """
 
 from documentation import add_figure
-from makefile import add_objects_if
+from makefile import add_objects
 
-HEADER = """#ifdef CONFIG_UNMAPPED_EXECMEM
+HEADER = """#ifdef CONFIG_UNMAPPED_ALLOC
 
 /*
  * Before vfree() frees pages that it had from unmapped_vmalloc_pages(), or others,
@@ -49,7 +50,7 @@ static inline void *unmapped_image_map(struct page *page)
 	return NULL;
 }
 
-#endif /* CONFIG_UNMAPPED_EXECMEM */
+#endif /* CONFIG_UNMAPPED_ALLOC */
 
 """
 COPY = """	void *unmapped = unmapped_image_map(s_page);
@@ -68,7 +69,7 @@ def include(tree, name, after):
 
 
 def counting(tree):
-    """Who asks what is in use, and must not mind code."""
+    """Who asks what is in use, and must not mind what is saved."""
     include(tree, "pm.c", "host.h")
     tree.replace("mm/unmapped/pm.c", r"\bhost_pages_owned\(\)", "image_pages_refused()",
                  within="prepare")
@@ -92,23 +93,29 @@ def counting(tree):
                            "\tif (image_closed())\n\t\treturn %s;\n" % nothing, within=name)
     include(tree, "holders.c", "host.h")
     tree.replace("mm/unmapped/holders.c", r"\bkernel = kernel_pages\(\);",
-                 "kernel = kernel_pages();\n\tkernel -= min(kernel, image_code_pages());",
+                 "kernel = kernel_pages();\n\tkernel -= min(kernel, image_saved_pages());",
                  within="holders_must_survive")
     include(tree, "debugfs.c", "host.h")
     tree.insert_before("mm/unmapped/debugfs.c", r'^\tseq_printf\(m, "pages_free ',
                        "\timage_stats_show(m);\n")
     include(tree, "execmem.c", "page.h")
     tree.replace("mm/unmapped/execmem.c", r"^\treturn got;$",
-                 "\timage_mark_code(pages, got);\n\treturn got;",
+                 "\timage_mark(pages, got);\n\treturn got;",
                  within="unmapped_vmalloc_pages")
+    path = "mm/unmapped/exact.c"
+    include(tree, "exact.c", "host.h")
+    tree.insert_before(path, r"^\treturn page;$", "\timage_mark_range(page, nr);\n",
+                       within="unmapped_alloc_exact")
+    tree.insert_before(path, r"^\tfree_range\(page, 0, nr\);$",
+                       "\timage_unmark_range(page, nr);\n", within="unmapped_free_exact")
 
 
 def apply(tree):
     tree.add_new("mm/unmapped/image.h")
     tree.add_new("mm/unmapped/image.c")
-    add_objects_if(tree, "UNMAPPED_EXECMEM", "image.o")
+    add_objects(tree, "image.o")
     counting(tree)
-    add_figure(tree, "pages_of_code, which hibernation saves")
+    add_figure(tree, "pages_to_save, code and DMA buffers, which hibernation saves")
     tree.insert_before("include/linux/unmapped.h",
                        r"^#endif /\* _LINUX_UNMAPPED_H \*/$", HEADER)
     path = "mm/vmalloc.c"

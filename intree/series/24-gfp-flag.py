@@ -82,13 +82,17 @@ struct page *unmapped_alloc_frozen(gfp_t gfp, unsigned int order, int nid,
 #endif
 
 """
+BULK = """	/* Nor does it have those that the direct map does not have. */
+	if (gfp & __GFP_UNMAPPED)
+		goto failed;
+
+"""
 FUNCTION = """
 #ifdef CONFIG_UNMAPPED_GFP
 struct page *unmapped_alloc_frozen(gfp_t gfp, unsigned int order, int nid,
 				   nodemask_t *nodes)
 {
 	struct page *page;
-	unsigned int i;
 
 	/* What is not there yet is not taken back, either. */
 	if (!unmapped_put_page_enabled())
@@ -98,8 +102,8 @@ struct page *unmapped_alloc_frozen(gfp_t gfp, unsigned int order, int nid,
 					  order, 1UL << order);
 	if (!page)
 		return NULL;
-	for (i = 0; i < 1U << order; i++)
-		set_page_count(page + i, 0);
+	if (!freeze_references(page, order, 0))
+		return NULL;
 	if (order && gfp & __GFP_COMP)
 		prep_compound_page(page, order);
 	return page;
@@ -128,6 +132,8 @@ def apply(tree):
     path = "mm/page_alloc.c"
     tree.insert_after(path, r"^\tgfp = current_gfp_context\(gfp\);$", ALLOC,
                       within="__alloc_frozen_pages_noprof")
+    tree.insert_before(path, r"^\t/\* Use the single page allocator for one page\. \*/$",
+                       BULK, within="alloc_pages_bulk_noprof")
     tree.insert_before("mm/unmapped/page.h",
                        r"^#else\n\nstatic inline void unmapped_put_page_enable\(", DECLARATION)
     path = "mm/unmapped/page.c"

@@ -353,6 +353,35 @@ static void pieces_that_cant_be_mapped_are_never_released(void **state)
 	finish();
 }
 
+/* Its entries are taken away by others, and may be written by nobody else. */
+static void memory_that_is_gone_is_not_healed(void **state)
+{
+	unsigned long healed;
+
+	(void)state;
+	start(&ordinary);
+	others_fill(&m, 0, 256);
+	assert_int_equal(client_alloc(&one, 0, 0, UM_ZERO | UM_THISNODE), 0);
+	assert_true(m.map.splits_2m > 0);
+	m.fails[OP_HEAL] = true;
+	client_free_all(&one);
+	allocator_shrink(&m.allocator, -1, ~0UL, 0);
+	assert_true(atomic_long_read(&m.allocator.caches[0]->nr_unhealed) > 0);
+	m.fails[OP_HEAL] = false;
+	healed = m.calls[OP_HEAL];
+	allocator_forget_range(&m.allocator, 0, 2 * ordinary.node_pages);
+	assert_int_equal(atomic_long_read(&m.allocator.caches[0]->nr_unhealed), 0);
+	allocator_shrink(&m.allocator, -1, ~0UL, 0);
+	assert_int_equal(m.calls[OP_HEAL], healed);
+	assert_int_equal(m.map.heals_2m, 0);
+	/* The map is not what it was, and is not to be. */
+	others_free_all(&m);
+	snapshot_free(&before);
+	client_destroy(&one);
+	client_destroy(&two);
+	machine_destroy(&m);
+}
+
 static void heal_that_failed_is_tried_again(void **state)
 {
 	(void)state;
@@ -490,6 +519,7 @@ int main(void)
 		cmocka_unit_test(what_cant_be_mapped_is_never_released),
 		cmocka_unit_test(pieces_that_cant_be_mapped_are_never_released),
 		cmocka_unit_test(heal_that_failed_is_tried_again),
+		cmocka_unit_test(memory_that_is_gone_is_not_healed),
 		cmocka_unit_test(shrink_from_within_a_refill),
 		cmocka_unit_test(a_range_is_released),
 		cmocka_unit_test(a_range_that_cant_be_mapped_is_not_released),

@@ -112,7 +112,7 @@ static void restored(const char *what, void (*all)(bool in), uint64_t (*of)(void
 {
 	uint64_t hash = of();
 	struct direct_map before, after;
-	long pages = um_stat("pages_of_code");
+	long pages = um_stat("pages_to_save");
 	int err;
 
 	direct_map_read(&before);
@@ -120,7 +120,7 @@ static void restored(const char *what, void (*all)(bool in), uint64_t (*of)(void
 	err = hibernate(&secret, &control);
 	ok(!err, "%s: hibernated and restored: %d", what, -err);
 	ok(of() == hash, "%s: the code is what it was", what);
-	ok(um_stat("pages_of_code") == pages, "%s: on %ld unmapped pages", what, pages);
+	ok(um_stat("pages_to_save") == pages, "%s: on %ld unmapped pages", what, pages);
 	direct_map_read(&after);
 	direct_map_note("restored", &after);
 	ok(direct_map_same(&before, &after) && before.splits2m == after.splits2m,
@@ -128,7 +128,7 @@ static void restored(const char *what, void (*all)(bool in), uint64_t (*of)(void
 	ok(um_stat("quarantined") == 0, "nothing in quarantine");
 	all(false);
 	all(true);
-	ok(um_stat("pages_of_code") > 0, "%s: they go, and come again", what);
+	ok(um_stat("pages_to_save") > 0, "%s: they go, and come again", what);
 }
 
 int main(int argc, char **argv)
@@ -153,17 +153,17 @@ int main(int argc, char **argv)
 	leave_behind();
 	all(true);
 	/* What a module needs at its start only is freed by a worker. */
-	for (i = 0; i < 50 && um_stat("pages_of_code") != um_stat("pages_allocated"); i++)
+	for (i = 0; i < 50 && um_stat("pages_to_save") != um_stat("pages_allocated"); i++)
 		usleep(100000);
-	ok(um_stat("pages_of_code") > pages &&
-		   um_stat("pages_of_code") == um_stat("pages_allocated"),
-	   "%s: %ld unmapped pages, all of them code", what, um_stat("pages_of_code"));
+	ok(um_stat("pages_to_save") > pages &&
+		   um_stat("pages_to_save") == um_stat("pages_allocated"),
+	   "%s: %ld unmapped pages, all of them code", what, um_stat("pages_to_save"));
 	limit("0");
 	refused();
 	restored(what, all, modules ? of_modules : of_programs);
 	all(false);
 	ok(um_stat_becomes("pages_allocated", pages, 20), "%s: all pages are free again",
 	   what);
-	ok(um_stat("pages_of_code") == pages, "and none counts as code");
+	ok(um_stat("pages_to_save") == pages, "and none counts as code");
 	return finish();
 }

@@ -41,7 +41,7 @@ static const char *const keys[] = {
 	"stolen",
 	"stolen_pending",
 	"moved",
-	"pages_of_code",
+	"pages_to_save",
 };
 
 #define NR_IN_TREE 4

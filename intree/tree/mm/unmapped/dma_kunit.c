@@ -13,6 +13,7 @@
 #include <linux/unmapped.h>
 
 #include "host.h"
+#include "image.h"
 
 #define NO_MAPPING DMA_ATTR_NO_KERNEL_MAPPING
 
@@ -57,12 +58,13 @@ static struct device *device(struct kunit *test)
 static void absent(struct kunit *test)
 {
 	struct device *dev = device(test);
-	unsigned long before, i, n, nr;
+	unsigned long before, saved, i, n, nr;
 	dma_addr_t at;
 	void *cookie;
 
 	KUNIT_ASSERT_EQ(test, 0, dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64)));
 	before = host_pages_allocated();
+	saved = image_saved_pages();
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		nr = PAGE_ALIGN(sizes[i]) >> PAGE_SHIFT;
 		cookie = dma_alloc_attrs(dev, sizes[i], &at, GFP_KERNEL, NO_MAPPING);
@@ -70,12 +72,14 @@ static void absent(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, page_to_pfn((struct page *)cookie),
 				at >> PAGE_SHIFT);
 		KUNIT_EXPECT_EQ(test, 0UL, pages_present(at, sizes[i]));
-		/* And no more than that. */
+		/* And no more than that, all of which a hibernation saves. */
 		KUNIT_EXPECT_EQ(test, before + nr, host_pages_allocated());
+		KUNIT_EXPECT_EQ(test, saved + nr, image_saved_pages());
 		for (n = 0; n < nr; n++)
 			KUNIT_EXPECT_TRUE(test, is_clear((at >> PAGE_SHIFT) + n));
 		dma_free_attrs(dev, sizes[i], cookie, at, NO_MAPPING);
 		KUNIT_EXPECT_EQ(test, before, host_pages_allocated());
+		KUNIT_EXPECT_EQ(test, saved, image_saved_pages());
 	}
 }
 

@@ -29,21 +29,25 @@ static void free_range(struct page *first, unsigned long from, unsigned long to)
 
 struct page *unmapped_alloc_exact(int nid, gfp_t gfp, size_t size)
 {
+	unsigned long nr = PAGE_ALIGN(size) >> PAGE_SHIFT;
 	unsigned int order = get_order(size);
 	struct page *page;
 
 	if (!unmapped_allocator.caches || order > UNMAPPED_MAX_ORDER)
 		return NULL;
 	page = unmapped_pages_alloc_node(nid, gfp, order);
-	if (page)
-		free_range(page, PAGE_ALIGN(size) >> PAGE_SHIFT, 1UL << order);
+	if (!page)
+		return NULL;
+	free_range(page, nr, 1UL << order);
 	return page;
 }
 
 bool unmapped_free_exact(struct page *page, size_t size)
 {
+	unsigned long nr = PAGE_ALIGN(size) >> PAGE_SHIFT;
+
 	if (!unmapped_allocator.caches || !__unmapped_owns_pfn(page_to_pfn(page)))
 		return false;
-	free_range(page, 0, PAGE_ALIGN(size) >> PAGE_SHIFT);
+	free_range(page, 0, nr);
 	return true;
 }

@@ -69,6 +69,25 @@ static void by_flag(struct kunit *test)
 	}
 }
 
+static void in_bulk(struct kunit *test)
+{
+	unsigned long before = host_pages_allocated(), got, total;
+	struct page *pages[8] = {};
+
+	/* It may give fewer than it was asked for. */
+	for (total = 0; total < ARRAY_SIZE(pages); total = got) {
+		got = alloc_pages_bulk(GFP_KERNEL | __GFP_UNMAPPED, ARRAY_SIZE(pages),
+				       pages);
+		KUNIT_ASSERT_GT(test, got, total);
+	}
+	KUNIT_EXPECT_EQ(test, before + total, host_pages_allocated());
+	while (total--) {
+		KUNIT_EXPECT_FALSE(test, present(pages[total]));
+		__free_page(pages[total]);
+	}
+	KUNIT_EXPECT_EQ(test, before, host_pages_allocated());
+}
+
 /* Somebody else's reference frees the first page last, and the others before. */
 static void by_last_reference(struct kunit *test)
 {
@@ -147,10 +166,14 @@ static void cost(struct kunit *test)
 
 static struct kunit_case gfp_cases[] = {
 #ifdef CONFIG_UNMAPPED_GFP
-	KUNIT_CASE(by_flag),   KUNIT_CASE(by_last_reference),
-	KUNIT_CASE(as_folio),  KUNIT_CASE(atomic),
+	KUNIT_CASE(by_flag),
+	KUNIT_CASE(in_bulk),
+	KUNIT_CASE(by_last_reference),
+	KUNIT_CASE(as_folio),
+	KUNIT_CASE(atomic),
 #endif
-	KUNIT_CASE_SLOW(cost), {}
+	KUNIT_CASE_SLOW(cost),
+	{}
 };
 
 static int gfp_init(struct kunit *test)

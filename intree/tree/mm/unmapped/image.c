@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Code in the image of a hibernation.
+ * Unmapped pages in the image of a hibernation.
  *
- * Pages below kernel code have a mark, from their allocation to vfree().  They are
- * saved and restored like any others, but read through a mapping of one page, as
- * the direct map does not have them.  All other pages of the allocator are free
- * then, since pm.c sees to it that there is no image while one is not, and they
- * are not allocated any more from when on it has looked.  They may still have
- * what somebody left behind who asked for no zeroing, so they are saved as zeros,
- * which is what all but such a client get anyway.
+ * Pages below kernel code, from their allocation to vfree(), and buffers of devices
+ * have a mark.  They are saved and restored like any others, but read through a
+ * mapping of one page, as the direct map does not have them.  All other pages of the
+ * allocator are free then, since pm.c sees to it that there is no image while one is
+ * not, and they are not allocated any more from when on it has looked.  They may
+ * still have what somebody left behind who asked for no zeroing, so they are saved as
+ * zeros, which is what all but such a client get anyway.
  *
  * While the copy is made, entries of the mappings of one page are written.  The
  * table that they are in is copied between two such mappings and not during one,
@@ -25,36 +25,66 @@
 #include "image.h"
 #include "page.h"
 
-static atomic_long_t nr_code_pages;
+static atomic_long_t nr_saved;
 
 /* In page->private. */
-#define CODE ((unsigned long)&nr_code_pages)
+#define SAVED ((unsigned long)&nr_saved)
 
-void image_mark_code(struct page **pages, unsigned long nr)
+static void mark(struct page *page)
+{
+	set_page_private(page, SAVED);
+}
+
+/* Return: whether it had a mark. */
+static bool unmark(struct page *page)
+{
+	if (page_private(page) != SAVED)
+		return false;
+	set_page_private(page, 0);
+	return true;
+}
+
+void image_mark(struct page **pages, unsigned long nr)
 {
 	unsigned long i;
 
 	for (i = 0; i < nr; i++)
-		set_page_private(pages[i], CODE);
-	atomic_long_add((long)nr, &nr_code_pages);
+		mark(pages[i]);
+	atomic_long_add((long)nr, &nr_saved);
 }
 
 void unmapped_vfree_pages(struct page **pages, unsigned long nr)
 {
-	unsigned long i, marked = 0;
+	long marked = 0;
+	unsigned long i;
 
-	for (i = 0; i < nr; i++) {
-		if (page_private(pages[i]) != CODE)
-			continue;
-		set_page_private(pages[i], 0);
-		marked++;
-	}
-	atomic_long_sub((long)marked, &nr_code_pages);
+	for (i = 0; i < nr; i++)
+		marked += unmark(pages[i]);
+	atomic_long_sub(marked, &nr_saved);
 }
 
-unsigned long image_code_pages(void)
+void image_mark_range(struct page *first, unsigned long nr)
 {
-	return (unsigned long)atomic_long_read(&nr_code_pages);
+	unsigned long i;
+
+	for (i = 0; i < nr; i++)
+		mark(first + i);
+	atomic_long_add((long)nr, &nr_saved);
+}
+
+void image_unmark_range(struct page *first, unsigned long nr)
+{
+	long marked = 0;
+	unsigned long i;
+
+	for (i = 0; i < nr; i++)
+		marked += unmark(first + i);
+	atomic_long_sub(marked, &nr_saved);
+}
+
+unsigned long image_saved_pages(void)
+{
+	return (unsigned long)atomic_long_read(&nr_saved);
 }
 
 DEFINE_STATIC_KEY_FALSE(image_closed_key);
@@ -69,7 +99,7 @@ void image_close(bool closed)
 
 unsigned long image_pages_refused(void)
 {
-	long pages = (long)host_pages_owned() - (long)image_code_pages();
+	long pages = (long)host_pages_owned() - (long)image_saved_pages();
 	struct allocator_report r;
 	int nid;
 
@@ -77,7 +107,7 @@ unsigned long image_pages_refused(void)
 		allocator_report(&unmapped_allocator, nid, &r);
 		pages -= (long)r.pages_free;
 	}
-	/* Code that is freed meanwhile is counted twice; in last_look() nothing is. */
+	/* What is freed meanwhile is counted twice; in last_look() nothing is. */
 	return (unsigned long)max(pages, 0L);
 }
 
@@ -85,10 +115,10 @@ void *unmapped_image_map(struct page *page)
 {
 	if (!unmapped_allocator.caches || !__unmapped_owns_pfn(page_to_pfn(page)))
 		return NULL;
-	return unmapped_map_local(page_private(page) == CODE ? page : ZERO_PAGE(0));
+	return unmapped_map_local(page_private(page) == SAVED ? page : ZERO_PAGE(0));
 }
 
 void image_stats_show(struct seq_file *m)
 {
-	seq_printf(m, "pages_of_code %lu\n", image_code_pages());
+	seq_printf(m, "pages_to_save %lu\n", image_saved_pages());
 }

@@ -48,6 +48,6 @@ EXPORT_SYMBOL_GPL(unmapped_kmap_valid);
 
 bool unmapped_kvm_refuses(const char *function)
 {
-	return kvm_guard_refuses(function);
+	return kvm_guard_refuses(function, "SEV-ES");
 }
 EXPORT_SYMBOL_GPL(unmapped_kvm_refuses);

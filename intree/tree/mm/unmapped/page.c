@@ -57,15 +57,24 @@ void __unmapped_take_back(struct page *page, unsigned int order)
 	free_pages_back(page, order);
 }
 
-/* One page of its own each, as the allocator gives them: now parts of a whole. */
-static void make_compound(struct page *page, unsigned int order)
+/*
+ * Pages come with a reference each.  A look-up in the page cache of who had one before
+ * may have another for a moment.  Return: whether those from @first on have none now; if
+ * not, all are freed, each by its last reference.
+ */
+static bool freeze_references(struct page *page, unsigned int order, unsigned long first)
 {
-	unsigned long i;
+	unsigned long i, nr = 1UL << order;
 
-	for (i = 1; i < 1UL << order; i++)
-		set_page_count(page + i, 0);
-	prep_compound_page(page, order);
-	page_rmappable_folio(page);
+	for (i = first; i < nr && page_ref_freeze(page + i, 1); i++)
+		;
+	if (i == nr)
+		return true;
+	while (i-- > first)
+		page_ref_unfreeze(page + i, 1);
+	for (i = 0; i < nr; i++)
+		put_page(page + i);
+	return false;
 }
 
 static struct folio *unmapped_folio_alloc(gfp_t gfp, unsigned int order,
@@ -79,8 +88,12 @@ static struct folio *unmapped_folio_alloc(gfp_t gfp, unsigned int order,
 					  order, 1UL << order);
 	if (!page)
 		return NULL;
-	if (order)
-		make_compound(page, order);
+	if (!order)
+		return page_folio(page);
+	if (!freeze_references(page, order, 1))
+		return NULL;
+	prep_compound_page(page, order);
+	page_rmappable_folio(page);
 	return page_folio(page);
 }
 

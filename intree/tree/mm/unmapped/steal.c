@@ -117,7 +117,7 @@ static struct page *next_page(struct llist_node **list, unsigned int *order, gfp
 	*list = (*list)->next;
 	*order = page_private(page);
 	post_alloc_hook(page, *order, gfp);
-	/* On older kernels the hook has done that. */
+	/* If the hook has not done that. */
 	if (!page_ref_count(page))
 		set_page_refcounted(page);
 	split_page(page, *order);
