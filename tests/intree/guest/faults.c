@@ -9,6 +9,7 @@
  * For debugging kernels: FAULT_INJECTION of pages and of slab.
  */
 #define _GNU_SOURCE
+#include "code.h"
 #include "guest.h"
 
 #include <errno.h>
@@ -139,7 +140,7 @@ static int secret_block(void)
 }
 
 /* What the kernel can't compile for want of memory it interprets. */
-static int program(void)
+static int a_program(void)
 {
 	struct bpf_insn insns[] = {
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K },
@@ -159,7 +160,7 @@ static int program(void)
 	return 0;
 }
 
-static int module(void)
+static int a_module(void)
 {
 	int fd = open(MODULE, O_RDONLY | O_CLOEXEC), err = 0;
 
@@ -213,32 +214,11 @@ static const struct operation of_memory[] = {
 };
 
 static const struct operation of_code[] = {
-	{ "a BPF program", program, false },
-	{ "a module", module, false },
+	{ "a BPF program", a_program, false },
+	{ "a module", a_module, false },
 };
 
 /* --- code that stays ------------------------------------------------------------ */
-
-/*
- * What could not be had as 2 MiB, execmem's cache (7.2) takes as less, and then it
- * never gives it back, but hands it out again: pages of all areas for code.
- */
-static long pages_of_areas(void)
-{
-	FILE *f = fopen("/proc/vmallocinfo", "re");
-	char line[512], *at;
-	long pages = 0;
-
-	while (f && fgets(line, sizeof(line), f)) {
-		at = strstr(line, " pages=");
-		if (at && strstr(line, " execmem_"))
-			pages += atol(at + strlen(" pages="));
-	}
-	if (!f)
-		die("vmallocinfo");
-	fclose(f);
-	return pages;
-}
 
 /* From before there was an allocator. */
 static long first_areas;
@@ -365,7 +345,7 @@ static bool fails(const struct operation *op, int n, int *err)
 static bool may_be(const struct operation *op, int err)
 {
 	/* What bpf(2) says when it has no memory for a program: of 6.1, ENOTSUPP. */
-	if (op->run == program && (err == EINVAL || err == 524))
+	if (op->run == a_program && (err == EINVAL || err == 524))
 		return true;
 	return err == 0 || err == ENOMEM || err == EAGAIN || err == EFAULT;
 }
@@ -447,7 +427,7 @@ static int of_a_size(unsigned int *seed)
 
 static int program_or_module(unsigned int *seed)
 {
-	return rand_r(seed) % 2 ? program() : module();
+	return rand_r(seed) % 2 ? a_program() : a_module();
 }
 
 static void share(const char *what, int (*one)(unsigned int *seed), const char *percent,

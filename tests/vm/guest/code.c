@@ -5,6 +5,7 @@
 #include "guest.h"
 
 #include <elf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <stdio.h>
@@ -50,14 +51,18 @@ char *module_section(uint8_t *ko, const char *name, size_t *size)
 
 void module_load(void *ko, size_t size, const char *name, const char *args)
 {
-	if (syscall(SYS_init_module, ko, size, args))
+	if (module_try(ko, size, args))
 		die("loading %s", name);
 }
 
-static void unload(const char *name)
+int module_try(void *ko, size_t size, const char *args)
 {
-	if (syscall(SYS_delete_module, name, 0))
-		die("unloading %s", name);
+	return syscall(SYS_init_module, ko, size, args) ? -errno : 0;
+}
+
+int module_remove(const char *name)
+{
+	return syscall(SYS_delete_module, name, 0) ? -errno : 0;
 }
 
 void module_name(char name[MODULE_NAME], int nr)
@@ -65,26 +70,36 @@ void module_name(char name[MODULE_NAME], int nr)
 	snprintf(name, MODULE_NAME, "copy_%06d", nr);
 }
 
-void all_modules(bool in)
+void *module_copy(const char name[MODULE_NAME], size_t *size)
 {
 	static const char old[] = "test_module";
-	char name[MODULE_NAME], *at;
-	uint8_t *ko;
-	size_t size, len;
+	uint8_t *ko = file_map(STOCK "test_module.ko", size);
+	size_t len;
+	char *at;
+
+	at = module_section(ko, ".gnu.linkonce.this_module", &len);
+	at = memmem(at, len, old, sizeof(old));
+	if (!at)
+		die("no name in test_module.ko");
+	memcpy(at, name, MODULE_NAME);
+	return ko;
+}
+
+void all_modules(bool in)
+{
+	char name[MODULE_NAME];
+	size_t size;
+	void *ko;
 	int i;
 
 	for (i = 0; i < MODULES; i++) {
 		module_name(name, i);
 		if (!in) {
-			unload(name);
+			if (module_remove(name))
+				die("unloading %s", name);
 			continue;
 		}
-		ko = file_map(STOCK "test_module.ko", &size);
-		at = module_section(ko, ".gnu.linkonce.this_module", &len);
-		at = memmem(at, len, old, sizeof(old));
-		if (!at)
-			die("no name in test_module.ko");
-		memcpy(at, name, sizeof(name));
+		ko = module_copy(name, &size);
 		module_load(ko, size, name, "");
 		munmap(ko, size);
 	}
@@ -98,11 +113,11 @@ static long bpf(int what, union bpf_attr *attr)
 }
 
 /* Loads of 64-bit constants, of which only the code of the JIT has all bytes. */
-int program(unsigned int seed)
+int program_try(unsigned int seed)
 {
 	static struct bpf_insn insns[INSNS];
 	union bpf_attr attr = {};
-	int i, fd;
+	int i;
 
 	for (i = 0; i + 2 < INSNS; i += 2) {
 		insns[i] =
@@ -117,7 +132,13 @@ int program(unsigned int seed)
 	attr.insns = (uintptr_t)insns;
 	attr.insn_cnt = INSNS;
 	attr.license = (uintptr_t) "GPL";
-	fd = bpf(BPF_PROG_LOAD, &attr);
+	return (int)bpf(BPF_PROG_LOAD, &attr);
+}
+
+int program(unsigned int seed)
+{
+	int fd = program_try(seed);
+
 	if (fd < 0)
 		die("BPF program");
 	return fd;
@@ -168,6 +189,37 @@ uint64_t module_at(const char *name, size_t *size)
 			return at;
 		}
 	die("%s is not in /proc/modules", name);
+}
+
+long pages_of_areas(void)
+{
+	FILE *f = fopen("/proc/vmallocinfo", "re");
+	char line[512], *at;
+	long pages = 0;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		at = strstr(line, " pages=");
+		if (at && strstr(line, " execmem_"))
+			pages += atol(at + strlen(" pages="));
+	}
+	if (!f)
+		die("vmallocinfo");
+	fclose(f);
+	return pages;
+}
+
+bool code_is_cached(void)
+{
+	FILE *f = fopen("/proc/kallsyms", "re");
+	bool cached = false;
+	char line[512];
+
+	while (!cached && f && fgets(line, sizeof(line), f))
+		cached = strstr(line, " execmem_cache_");
+	if (!f)
+		die("kallsyms");
+	fclose(f);
+	return cached;
 }
 
 void kernel_read(uint64_t addr, void *to, size_t len)
