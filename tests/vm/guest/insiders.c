@@ -64,8 +64,7 @@ static int secret_make(struct secret_file *f, unsigned int *seed)
 		close(f->fd);
 		return err;
 	}
-	if (rand_r(seed) % 2)
-		madvise(f->p, f->bytes, MADV_HUGEPAGE);
+	madvise(f->p, f->bytes, rand_r(seed) % 2 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	for (at = 0; at < f->bytes; at += PAGE) {
 		if (!is_zero(word(f, at), PAGE))
 			return -EIO;
@@ -105,8 +104,9 @@ static int secret_child(const struct secret_file *files, int nr, unsigned int *s
 		for (i = 0; i < nr; i++)
 			if (!holds(&files[i]))
 				_exit(1);
-		while (killed)
-			pause();
+		/* Not for ever: nobody may be left to kill it. */
+		if (killed)
+			sleep(1);
 		_exit(0);
 	}
 	if (killed) {
@@ -139,7 +139,8 @@ int insider_secrets(unsigned int *seed)
 
 /* --- code -------------------------------------------------------------------- */
 
-int insider_modules_end(void)
+/* Return: how many are there still. */
+static int remove_modules(void)
 {
 	char name[MODULE_NAME];
 	int i, err, nr = 0;
@@ -165,7 +166,7 @@ int insider_modules(unsigned int *seed)
 		err = module_try(ko, size, "");
 		munmap(ko, size);
 	}
-	return insider_modules_end() ? -EBUSY : err;
+	return remove_modules() ? -EBUSY : err;
 }
 
 int insider_programs(unsigned int *seed)

@@ -19,7 +19,4 @@ int insider_secrets(unsigned int *seed);
 int insider_modules(unsigned int *seed);
 int insider_programs(unsigned int *seed);
 
-/* Modules that a process has left that was killed.  Return: how many are there still. */
-int insider_modules_end(void);
-
 #endif /* INSIDERS_H */
