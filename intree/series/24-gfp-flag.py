@@ -82,9 +82,11 @@ struct page *unmapped_alloc_frozen(gfp_t gfp, unsigned int order, int nid,
 #endif
 
 """
-BULK = """	/* Nor does it have those that the direct map does not have. */
+BULK = """#ifdef CONFIG_UNMAPPED_GFP
+	/* Nor does it have pages that the direct map does not have. */
 	if (gfp & __GFP_UNMAPPED)
 		goto failed;
+#endif
 
 """
 FUNCTION = """
