@@ -129,22 +129,37 @@ static void tell(const struct machine *m)
 	}
 }
 
-/* It has been told to end: does it, of itself? */
-static bool ends(const struct machine *m)
+static bool gone(const struct machine *m, int *status)
 {
 	time_t end = time(NULL) + SECONDS;
-	int status;
 	pid_t pid;
 
-	while (!(pid = waitpid(m->pid, &status, WNOHANG)) && time(NULL) < end)
+	while (!(pid = waitpid(m->pid, status, WNOHANG)) && time(NULL) < end)
 		usleep(10000);
-	if (!pid) {
+	return pid == m->pid;
+}
+
+/*
+ * QEMU ends with its machine, which has been told to reboot.  Where the machine does not
+ * come to that (it is a machine in a machine, none of which is a real one), QEMU is told
+ * to end; where that does not help, it is in the kernel that is tested.
+ */
+static bool ends(const struct machine *m)
+{
+	int status = -1;
+
+	if (!gone(m, &status)) {
+		note("the machine does not reboot");
 		tell(m);
-		kill(m->pid, SIGKILL);
-		waitpid(m->pid, &status, 0);
-		return false;
+		kill(m->pid, SIGTERM);
+		if (!gone(m, &status)) {
+			tell(m);
+			kill(m->pid, SIGKILL);
+			waitpid(m->pid, NULL, 0);
+			return false;
+		}
 	}
-	return pid == m->pid && WIFEXITED(status) && !WEXITSTATUS(status);
+	return WIFEXITED(status) && !WEXITSTATUS(status);
 }
 
 static void machine(const char *what, const char *backend, bool found_wanted)
