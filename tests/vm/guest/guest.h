@@ -120,6 +120,9 @@ int in_child(int (*fn)(void *arg), void *arg);
 /* Does the kernel's log of this test have a line with @text? */
 bool log_has(const char *text);
 
+/* This task, from now on. */
+void run_on(int cpu);
+
 uint64_t now_ns(void); /* CLOCK_MONOTONIC_RAW */
 /* Wait until @key of unmapped/stats is @value, at most @seconds. */
 bool um_stat_becomes(const char *key, long value, int seconds);

@@ -43,16 +43,6 @@ static void must_write(const char *path, const char *text)
 
 /* --- CPUs ----------------------------------------------------------------- */
 
-static void run_on(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		die("CPU %d", cpu);
-}
-
 /* Leave pages in this CPU's magazines. */
 static void use_this_cpu(void)
 {

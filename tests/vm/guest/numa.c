@@ -145,16 +145,6 @@ static bool interleaved(const struct places *where)
 			 : labs(where->on[0] - where->on[1]) <= tolerance();
 }
 
-static void run_on(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		die("CPU %d", cpu);
-}
-
 /* --- policies ---------------------------------------------------------------- */
 
 enum {
