@@ -39,5 +39,5 @@ def add_counter(tree, text):
 
 def add_figure(tree, text):
     """Of those that are so now."""
-    tree.insert_after(STATS, r"^\t\tNow: pages_owned, pages_free, pages_allocated\.$",
+    tree.insert_after(STATS, r"^\t\tpages_poisoned: those with memory errors, which nobody has\.$",
                       "\t\tNow, too: %s.\n" % text)

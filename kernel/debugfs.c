@@ -19,6 +19,7 @@
 #include "debugfs.h"
 #include "holders.h"
 #include "host.h"
+#include "poison.h"
 
 static struct dentry *dir;
 
@@ -87,6 +88,8 @@ static int stats_show(struct seq_file *m, void *v)
 		seq_printf(m, "%s %lu\n", stat_names[i], sum[i]);
 	seq_printf(m, "pages_free %lu\npages_allocated %lu\n", pages_free,
 		   sum[STAT_PAGES_OWNED] - pages_free);
+	/* Of those that are allocated. */
+	seq_printf(m, "pages_poisoned %lu\n", poisoned_pages());
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(stats);

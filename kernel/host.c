@@ -153,9 +153,23 @@ static int host_get_near(void *host, int nid, unsigned int *order, unsigned long
 	return 0;
 }
 
+/*
+ * The page allocator keeps a page with a memory error to itself when it is freed on
+ * its own.  Not each kernel looks at those within more than one.
+ */
+static void put_one_by_one(struct page *page, unsigned int order)
+{
+	unsigned long i;
+
+	split_page(page, order);
+	for (i = 0; i < 1UL << order; i++)
+		__free_page(page + i);
+}
+
 static void host_put(void *host, unsigned long pfn, unsigned int order)
 {
 	unsigned long end = pfn + (1UL << order);
+	struct page *page;
 
 	/*
 	 * Pages of a higher order that is no compound one look like this: the
@@ -163,8 +177,12 @@ static void host_put(void *host, unsigned long pfn, unsigned int order)
 	 */
 	order = min(order, BLOCK_ORDER);
 	for (; pfn < end; pfn += 1UL << order) {
-		page_ref_unfreeze(pfn_to_page(pfn), 1);
-		__free_pages(pfn_to_page(pfn), order);
+		page = pfn_to_page(pfn);
+		page_ref_unfreeze(page, 1);
+		if (unlikely(any_poisoned(page, order)))
+			put_one_by_one(page, order);
+		else
+			__free_pages(page, order);
 	}
 }
 

@@ -91,8 +91,7 @@ static void bench_one(struct seq_file *m, const char *suffix, gfp_t gfp,
 	}
 }
 
-#define VIEWS	    200U
-#define BLOCK_PAGES 512UL
+#define VIEWS 200U
 
 static void bench_views(struct seq_file *m, const char *suffix, unsigned int order,
 			struct page **ours, struct page **ordinary)
@@ -208,7 +207,7 @@ DEFINE_SHOW_ATTRIBUTE(bench);
 /* --- from an empty cache --------------------------------------------------- */
 
 #define GIB_PAGES (1UL << 18)
-#define BLOCKS	  (GIB_PAGES / 512)
+#define BLOCKS	  (GIB_PAGES / BLOCK_PAGES)
 
 static u64 bulk_of_gib(struct page **pages, unsigned long *got)
 {

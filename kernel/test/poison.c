@@ -4,16 +4,24 @@
  *
  * /sys/kernel/debug/unmapped_test/
  *	poison		read: the tests, as TAP; each takes a few pages for good
+ *	poison-page	write 1: a page is freed that has an error, 2: a page that is
+ *			free already has one from now on
+ *	poison-outside	read: "N of M": how many of all free blocks of the system have
+ *			the page of poison-page
  */
 #include <linux/debugfs.h>
+#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/page-flags.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/unmapped.h>
 
 #include "test.h"
 
 #define MANY 4096UL
+
+static struct page *poisoned; /* by poison-page */
 
 /* Whether a page is among all that can be had without a refill, and many more. */
 static bool is_given(struct page *page)
@@ -106,7 +114,59 @@ static int poison_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(poison);
 
+static int poison_page_set(void *unused, u64 val)
+{
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		return -EOPNOTSUPP;
+	if (val != 1 && val != 2)
+		return -EINVAL;
+	poisoned = unmapped_pages_alloc(ZEROED, 0);
+	if (!poisoned)
+		return -ENOMEM;
+	if (val == 1)
+		SetPageHWPoison(poisoned);
+	unmapped_pages_free(poisoned, 0);
+	SetPageHWPoison(poisoned);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(poison_page_fops, NULL, poison_page_set, "%llu\n");
+
+/*
+ * Takes all free blocks there are, without making any.  A CPU keeps some for either
+ * kind of request.
+ */
+static int poison_outside_show(struct seq_file *m, void *v)
+{
+	gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN | __GFP_MEMALLOC;
+	unsigned long nr = 0, found = 0;
+	struct page *page, *next;
+	LIST_HEAD(blocks);
+
+	if (!poisoned)
+		return -ENODATA;
+	for (;;) {
+		page = alloc_pages(gfp | __GFP_MOVABLE, BLOCK_ORDER);
+		if (!page)
+			page = alloc_pages(gfp, BLOCK_ORDER);
+		if (!page)
+			break;
+		list_add(&page->lru, &blocks);
+		found += poisoned >= page && poisoned < page + BLOCK_PAGES;
+		nr++;
+		cond_resched();
+	}
+	list_for_each_entry_safe(page, next, &blocks, lru) {
+		list_del(&page->lru);
+		__free_pages(page, BLOCK_ORDER);
+	}
+	seq_printf(m, "%lu of %lu\n", found, nr);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(poison_outside);
+
 void poison_test_init(struct dentry *dir)
 {
 	debugfs_create_file("poison", 0400, dir, NULL, &poison_fops);
+	debugfs_create_file_unsafe("poison-page", 0200, dir, NULL, &poison_page_fops);
+	debugfs_create_file("poison-outside", 0400, dir, NULL, &poison_outside_fops);
 }

@@ -11,6 +11,10 @@ struct dentry;
 
 #define ZEROED (GFP_KERNEL | __GFP_ZERO)
 
+/* 2 MiB. */
+#define BLOCK_ORDER 9U
+#define BLOCK_PAGES 512UL
+
 /* TAP: the number of the last point. */
 extern unsigned int number;
 

@@ -17,8 +17,6 @@
 
 #include "test.h"
 
-#define BLOCK_PAGES 512UL
-
 /* --- what is true of a view ----------------------------------------------- */
 
 static pgprotval_t entry(const void *addr, unsigned int *level)

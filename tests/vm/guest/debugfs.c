@@ -37,6 +37,7 @@ static const char *const keys[] = {
 	"pages_owned",
 	"pages_free",
 	"pages_allocated",
+	"pages_poisoned",
 	/* Only where the allocator is part of the kernel. */
 	"stolen",
 	"stolen_pending",
