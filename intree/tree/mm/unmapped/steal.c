@@ -27,7 +27,6 @@
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
 #include <linux/nodemask.h>
-#include <linux/page-flags.h>
 #include <linux/seq_file.h>
 #include <linux/vmstat.h>
 
@@ -35,6 +34,7 @@
 #include "core/adopt.h"
 #include "host.h"
 #include "pm.h"
+#include "poison.h"
 #include "steal.h"
 
 /* Of a node's memory: what waits, and what is free of blocks in pieces. */
@@ -64,17 +64,6 @@ static DEFINE_MUTEX(steal_lock);
 
 /* --- in the free path ------------------------------------------------------ */
 
-/* Of each page by itself, as of a large one a part may be bad. */
-static bool any_poisoned(struct page *page, unsigned int order)
-{
-	unsigned long i;
-
-	for (i = 0; i < 1UL << order; i++)
-		if (PageHWPoison(page + i))
-			return true;
-	return false;
-}
-
 static bool has_enough(struct zone *zone)
 {
 	return zone_page_state(zone, NR_FREE_PAGES) > high_wmark_pages(zone);
@@ -92,7 +81,7 @@ bool __unmapped_steal(struct page *page, unsigned int order)
 	int nid = page_to_nid(page);
 	struct waiting *w = &waiting[nid];
 
-	/* Of a whole block nothing is ours. */
+	/* Of a whole block nothing is ours; of a part of one a page may be bad. */
 	if (order >= BLOCK_ORDER || !steal_wants(page) ||
 	    mutex_is_locked(&allocator_cache(&unmapped_allocator, nid)->refill_lock) ||
 	    any_poisoned(page, order))
