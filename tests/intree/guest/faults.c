@@ -10,7 +10,9 @@
  */
 #define _GNU_SOURCE
 #include "code.h"
+#include "gmem.h"
 #include "guest.h"
+#include "machine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +34,7 @@
 #define MOST	    3000 /* allocations of one operation, at most */
 #define LEAK_KB	    2048 /* free memory goes up and down by so much anyway */
 #define OBJECT	    (128 * PAGE)
+#define GUEST	    (16 * PAGE)
 #define MODULE	    "/vm/stock/test_module.ko"
 #define RANDOM	    60
 #define RANDOM_MOST BLOCK
@@ -139,6 +142,34 @@ static int secret_block(void)
 	return populate(secretmem_open(BLOCK), BLOCK);
 }
 
+/* Of a machine that is there; -1 where there is no memory of guests that is unmapped. */
+static int guest = -1;
+
+static void guest_create(void)
+{
+	struct machine m;
+	uint64_t known = gmem_flags(machine_kvm());
+
+	if (!(known & FLAG_UNMAPPED)) {
+		note("this kernel has no guest_memfd");
+		return;
+	}
+	machine_create(&m, gmem_machine_type(known));
+	guest = m.fd;
+}
+
+static int guest_memory(void)
+{
+	int err = 0, fd = gmem_create(guest, GUEST, FLAG_UNMAPPED);
+
+	if (fd < 0)
+		return errno;
+	if (fallocate(fd, 0, 0, GUEST))
+		err = errno;
+	close(fd);
+	return err;
+}
+
 /* What the kernel can't compile for want of memory it interprets. */
 static int a_program(void)
 {
@@ -211,6 +242,8 @@ static const struct operation of_memory[] = {
 	{ "memfd_secret, 2 MiB", secret_block, false },
 	{ "shrink", give_back, true },
 	{ "pagetypeinfo", read_figures, true },
+	/* The last, as it may be left out. */
+	{ "guest_memfd, 16 pages", guest_memory, true },
 };
 
 static const struct operation of_code[] = {
@@ -400,7 +433,7 @@ static void nth(void)
 
 	um_shrink();
 	direct_map_read(&start);
-	each_of("memory", of_memory, ARRAY_SIZE(of_memory));
+	each_of("memory", of_memory, ARRAY_SIZE(of_memory) - (guest < 0));
 	direct_map_is_back(&start);
 	each_of("code", of_code, ARRAY_SIZE(of_code));
 }
@@ -413,13 +446,15 @@ static int of_a_size(unsigned int *seed)
 {
 	size_t bytes = PAGE + (size_t)rand_r(seed) % RANDOM_MOST / PAGE * PAGE;
 
-	switch (rand_r(seed) % 4) {
+	switch (rand_r(seed) % (guest < 0 ? 4 : 5)) {
 	case 0:
 		return populate(secretmem_open(bytes), bytes);
 	case 1:
 		return populate(um_open(), bytes);
 	case 2:
 		return populate(um_create(bytes, 0, -1), bytes);
+	case 4:
+		return guest_memory();
 	default:
 		return rand_r(seed) % 4 ? secret_page() : give_back();
 	}
@@ -485,6 +520,7 @@ int main(int argc, char **argv)
 	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
 		die("setrlimit");
 	setup();
+	guest_create();
 	first_areas = pages_of_areas() - um_stat("pages_allocated");
 	if (!strcmp(what, "nth"))
 		nth();

@@ -8,6 +8,7 @@
  * is one; where not, the part that is private.
  */
 #define _GNU_SOURCE
+#include "gmem.h"
 #include "guest.h"
 #include "machine.h"
 
@@ -24,21 +25,10 @@
 #include <unistd.h>
 
 /* What the headers of this system may not have. */
-#define CAP_FLAGS	  244
-#define FLAG_MMAP	  (1ULL << 0)
-#define FLAG_SHARED	  (1ULL << 1)
-#define FLAG_UNMAPPED	  (1ULL << 28)
-#define FLAG_NO_ZERO	  (1ULL << 29)
-#define PROTECTED_VM	  1
 #define SLOT_IS_GMEM	  (1U << 2)
-#define CREATE_GMEM	  _IOWR(KVMIO, 0xd4, struct create)
 #define SET_REGION	  _IOW(KVMIO, 0x49, struct region)
 #define SET_ATTRIBUTES	  _IOW(KVMIO, 0xd2, struct attributes)
 #define ATTRIBUTE_PRIVATE (1ULL << 3)
-
-struct create {
-	uint64_t size, flags, reserved[6];
-};
 
 struct region {
 	uint32_t slot, flags;
@@ -70,6 +60,7 @@ static const uint8_t code[] = {
 	0x31, 0xe3, 0x4c, 0x89, 0x5e, 0x18, 0x4d, 0x31, 0xdb, 0xf4,
 };
 
+static uint64_t known;
 static bool mappable;
 
 struct vm {
@@ -77,16 +68,9 @@ struct vm {
 	int gmem;
 };
 
-static int gmem_create(int vm, uint64_t size, uint64_t flags)
-{
-	struct create c = { .size = size, .flags = flags };
-
-	return ioctl(vm, CREATE_GMEM, &c);
-}
-
 static void create(struct machine *m)
 {
-	machine_create(m, mappable ? 0 : PROTECTED_VM);
+	machine_create(m, gmem_machine_type(known));
 }
 
 /* A machine without a CPU. */
@@ -283,14 +267,12 @@ static int as_nobody(void *unused)
 static void flags(void)
 {
 	int vm = vm_create(), fd, bit, wrong = 0;
-	long known = ioctl(vm, KVM_CHECK_EXTENSION, CAP_FLAGS);
-
-	ok((known & (long)(FLAG_UNMAPPED | FLAG_NO_ZERO)) ==
-		   (long)(FLAG_UNMAPPED | FLAG_NO_ZERO),
-	   "the capability has the flags (%#lx)", known);
+	ok((gmem_flags(vm) & (FLAG_UNMAPPED | FLAG_NO_ZERO)) ==
+		   (FLAG_UNMAPPED | FLAG_NO_ZERO),
+	   "the capability has the flags (%#lx)", gmem_flags(vm));
 	for (bit = 0; bit < 64; bit++) {
 		fd = gmem_create(vm, PAGE, 1ULL << bit);
-		if (bit < 31 && known & 1L << bit)
+		if (bit < 31 && known & 1UL << bit)
 			wrong += fd < 0;
 		else
 			wrong += fd >= 0 || errno != EINVAL;
@@ -307,10 +289,8 @@ static void flags(void)
 int main(void)
 {
 	struct direct_map before, after;
-	long known;
-
-	known = ioctl(machine_kvm(), KVM_CHECK_EXTENSION, CAP_FLAGS);
-	mappable = known & (long)FLAG_MMAP;
+	known = gmem_flags(machine_kvm());
+	mappable = known & FLAG_MMAP;
 	note("flags %#lx: %s", known, mappable ? "mapped" : "private");
 	flags();
 	machine("control", 0);
