@@ -104,6 +104,12 @@ static long allocated(void)
 	return um_stat("pages_allocated");
 }
 
+/* Soon: while a block is taken ahead of need, numbers may not fit together. */
+static bool allocated_is(long pages)
+{
+	return um_stat_becomes("pages_allocated", pages, 2);
+}
+
 static void all_gone(const char *after)
 {
 	/* A process's memory may be given up a moment after it has ended. */
@@ -170,7 +176,7 @@ static void touched(void)
 	ok(is_huge(kb, bytes), "and no tables (%ld kB)", kb);
 	ok(taken == 32 && flushed == 1, "32 blocks (%ld), one flush (%ld)", taken,
 	   flushed);
-	ok(allocated() == (long)(bytes / PAGE), "all of it, and no more, is allocated");
+	ok(allocated_is((long)(bytes / PAGE)), "all of it, and no more, is allocated");
 	munmap(p, bytes);
 	close(fd);
 	all_gone("touched");
@@ -184,7 +190,7 @@ static void touched(void)
 	p[bytes / 2] = 1;
 	taken = um_stat("blocks_taken") - taken;
 	/* The batch may still be large from before. */
-	ok(allocated() == 512 && taken <= 32, "a touch in the middle: one block in use");
+	ok(allocated_is(512) && taken <= 32, "a touch in the middle: one block in use");
 	munmap(p, bytes);
 	close(fd);
 	all_gone("one touch");
@@ -196,18 +202,18 @@ static void sizes(void)
 	uint8_t *p = map(fd, 3 * MIB, 0, NULL, 0);
 
 	p[0] = 1;
-	ok(allocated() == 512, "3 MiB: a touch of the first 2 takes a block");
+	ok(allocated_is(512), "3 MiB: a touch of the first 2 takes a block");
 	p[2 * MIB + 5 * PAGE] = 1;
-	ok(allocated() == 513, "3 MiB: a touch of the last one takes a page");
+	ok(allocated_is(513), "3 MiB: a touch of the last one takes a page");
 	touch(p, 3 * MIB);
-	ok(allocated() == 768, "3 MiB: never more than its size");
+	ok(allocated_is(768), "3 MiB: never more than its size");
 	munmap(p, 3 * MIB);
 	close(fd);
 
 	fd = object(BLOCK - PAGE, 0);
 	p = map(fd, BLOCK - PAGE, 0, NULL, 0);
 	p[17] = 1;
-	ok(allocated() == 1, "a page less than 2 MiB: pages only");
+	ok(allocated_is(1), "a page less than 2 MiB: pages only");
 	munmap(p, BLOCK - PAGE);
 	close(fd);
 
@@ -220,7 +226,7 @@ static void sizes(void)
 	ok(damage(p, 0, PAGE) == 0 && is_zero(p + PAGE, 2 * BLOCK - PAGE),
 	   "an object grows: the first page is kept");
 	p[PAGE] = p[BLOCK] = 1;
-	ok(allocated() == 512 + 512, "an object grows: pages stay pages");
+	ok(allocated_is(512 + 512), "an object grows: pages stay pages");
 	munmap(p, 2 * BLOCK);
 	close(fd);
 	all_gone("sizes");
@@ -260,7 +266,7 @@ static void misaligned(void)
 	fd = object(BYTES, 0);
 	q = map(fd, BYTES, 0, room(BYTES, 7 * PAGE), 0);
 	fill(q, 0, BYTES);
-	ok(allocated() == BYTES / PAGE, "misaligned first: as much is allocated");
+	ok(allocated_is(BYTES / PAGE), "misaligned first: as much is allocated");
 	p = map(fd, BYTES, 0, NULL, 0);
 	kb = tables();
 	ok(damage(p, 0, BYTES) == 0, "misaligned first: same data");
@@ -370,7 +376,7 @@ static void unmapped_in_part(void)
 	ok(damage(p, 0, 2 * BLOCK - PAGE) == 0 &&
 		   damage(p + 2 * BLOCK + PAGE, 2 * BLOCK + PAGE, BLOCK - PAGE) == 0,
 	   "the data around it is there");
-	ok(allocated() == 3 * 512, "what is not mapped is still the object's");
+	ok(allocated_is(3 * 512), "what is not mapped is still the object's");
 	munmap(p, 3 * BLOCK);
 	close(fd);
 	all_gone("munmap");
@@ -584,7 +590,7 @@ static void populated(void)
 	p = map(fd, bytes, 0, NULL, MAP_POPULATE);
 	flushed = um_stat("flushes") - flushed;
 	taken = um_stat("blocks_taken") - taken;
-	ok(allocated() == (long)(bytes / PAGE), "MAP_POPULATE allocates all");
+	ok(allocated_is((long)(bytes / PAGE)), "MAP_POPULATE allocates all");
 	ok(taken == 64 && flushed == 2, "64 blocks (%ld), two flushes (%ld)", taken,
 	   flushed);
 	nr = faults();
@@ -593,7 +599,7 @@ static void populated(void)
 	nr = faults() - nr;
 	ok(nr <= 66, "touched: at most a fault for 2 MiB (%ld)", nr);
 	q = map(fd, bytes, 0, NULL, MAP_POPULATE);
-	ok(damage(q, 0, bytes) == 0 && allocated() == (long)(bytes / PAGE),
+	ok(damage(q, 0, bytes) == 0 && allocated_is((long)(bytes / PAGE)),
 	   "a second time: nothing to do");
 	munmap(q, bytes);
 	munmap(p, bytes);
@@ -603,9 +609,9 @@ static void populated(void)
 	fd = object(3 * BLOCK + 7 * PAGE, 0);
 	q = room(4 * BLOCK, PAGE);
 	p = map(fd, BLOCK, BLOCK / 2, q, MAP_POPULATE);
-	ok(p == q && allocated() == 2 * 512, "MAP_FIXED, parts of two blocks: both");
+	ok(p == q && allocated_is(2 * 512), "MAP_FIXED, parts of two blocks: both");
 	p = map(fd, BLOCK + 3 * PAGE, 2 * BLOCK + 4 * PAGE, q + 2 * BLOCK, MAP_POPULATE);
-	ok(allocated() == 3 * 512 + 7, "up to the object's end: a block and pages");
+	ok(allocated_is(3 * 512 + 7), "up to the object's end: a block and pages");
 	fill(q, BLOCK / 2, BLOCK);
 	fill(p, 2 * BLOCK + 4 * PAGE, BLOCK + 3 * PAGE);
 	ok(damage(q, BLOCK / 2, BLOCK) == 0 &&
@@ -617,19 +623,19 @@ static void populated(void)
 
 	fd = um_open();
 	p = map(fd, PAGE, 0, NULL, MAP_POPULATE);
-	ok(allocated() == 1, "a page populated");
+	ok(allocated_is(1), "a page populated");
 	q = map(fd, BLOCK, 0, NULL, MAP_POPULATE | MAP_NONBLOCK);
-	ok(allocated() == 1, "not with MAP_NONBLOCK");
+	ok(allocated_is(1), "not with MAP_NONBLOCK");
 	munmap(q, BLOCK);
 	q = map(fd, BLOCK, 0, NULL, MAP_POPULATE);
-	ok(allocated() == 512, "the others of its block");
+	ok(allocated_is(512), "the others of its block");
 	munmap(q, BLOCK);
 	munmap(p, PAGE);
 	close(fd);
 
 	fd = object(BLOCK, 0);
 	p = map(fd, BLOCK, 0, NULL, MAP_LOCKED);
-	ok(allocated() == 512, "MAP_LOCKED allocates too");
+	ok(allocated_is(512), "MAP_LOCKED allocates too");
 	munmap(p, BLOCK);
 	close(fd);
 
@@ -638,13 +644,13 @@ static void populated(void)
 	p = mmap(NULL, BLOCK, RW, MAP_SHARED | MAP_POPULATE, fd, 0);
 	ok_errno(p == MAP_FAILED ? -1 : 0, EACCES, "no writing: refused");
 	p = mmap(NULL, BLOCK, PROT_READ, MAP_SHARED, fd, 0);
-	ok(p != MAP_FAILED && allocated() == 0, "and the next mmap does not populate");
+	ok(p != MAP_FAILED && allocated_is(0), "and the next mmap does not populate");
 	munmap(p, BLOCK);
 	p = mmap(NULL, BLOCK, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_POPULATE, fd, 0);
 	ok_errno(p == MAP_FAILED ? -1 : 0, EPERM, "PROT_EXEC: refused");
 	p = mmap(NULL, BLOCK, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
 	ok_errno(p == MAP_FAILED ? -1 : 0, EINVAL, "MAP_PRIVATE: refused");
-	ok(allocated() == 0, "nothing was allocated");
+	ok(allocated_is(0), "nothing was allocated");
 	close(fd);
 
 	all_gone("populated");
@@ -708,7 +714,7 @@ static void populated_by_one(void)
 		_exit(bad != 0);
 	waitpid(pid, &status, 0);
 	/* Blocks around what was populated, all of which is below the middle. */
-	ok(!bad && !status && allocated() == (ROUNDS + 511) / 512 * 512,
+	ok(!bad && !status && allocated_is((ROUNDS + 511) / 512 * 512),
 	   "two processes, one populates: its part is there (%ld)", allocated());
 	close(fd);
 	all_gone("populated by one");
@@ -771,7 +777,7 @@ static void raced(void)
 			for (i = 0; i < THREADS; i++)
 				bad += ((uint64_t *)(race.p + at * PAGE))[i] !=
 				       PATTERN(at + i);
-		wrong += allocated() != 2 * 512;
+		wrong += !allocated_is(2 * 512);
 		munmap(race.p, 2 * BLOCK);
 		munmap(race.skewed - 5 * PAGE, 4 * BLOCK);
 		close(race.fd);
