@@ -23,7 +23,7 @@
 
 #define DIR	"/vm/nested/"
 #define RAM	"192M"
-#define SECONDS 120
+#define SECONDS 300
 /*
  * KVM itself accesses a clock of its own in the memory of the guest.  And no more of
  * a CPU than that: newer kernels stumble over much of what KVM in TCG tells them.
