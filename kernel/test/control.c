@@ -56,11 +56,11 @@ static int hold_set(void *unused, u64 nr)
 	if (!held)
 		return -ENOMEM;
 	while (nr_held > nr) {
-		unmapped_pages_free(held[--nr_held], 9);
+		unmapped_pages_free(held[--nr_held], BLOCK_ORDER);
 		cond_resched();
 	}
 	while (nr_held < nr) {
-		held[nr_held] = unmapped_pages_alloc(ZEROED, 9);
+		held[nr_held] = unmapped_pages_alloc(ZEROED, BLOCK_ORDER);
 		if (!held[nr_held])
 			return -ENOMEM;
 		nr_held++;
@@ -100,14 +100,14 @@ static int spoil_set(void *unused, u64 pfn)
 	if (!pages)
 		return err;
 	for (; err && nr < max; nr++) {
-		pages[nr] = unmapped_pages_alloc(ZEROED, 9);
+		pages[nr] = unmapped_pages_alloc(ZEROED, BLOCK_ORDER);
 		if (!pages[nr])
 			break;
 		if (page_to_pfn(pages[nr]) >= pfn)
 			err = spoil(pages[nr]);
 	}
 	while (nr--)
-		unmapped_pages_free(pages[nr], 9);
+		unmapped_pages_free(pages[nr], BLOCK_ORDER);
 	kvfree(pages);
 	return err;
 }

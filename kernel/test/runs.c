@@ -51,10 +51,10 @@ static void test_run(struct seq_file *m, unsigned int order)
 	ok(m, all_counted(page, order), "each page has a reference");
 	ok(m, run_holds(page, order, 0), "and reads zero");
 	run_fill(page, order, 0x5a);
-	for (i = 0; i < 512; i++)
+	for (i = 0; i < BLOCK_PAGES; i++)
 		unmapped_pages_free(page + i, 0);
-	for (; i < 1UL << order; i += 512)
-		unmapped_pages_free(page + i, 9);
+	for (; i < 1UL << order; i += BLOCK_PAGES)
+		unmapped_pages_free(page + i, BLOCK_ORDER);
 	again = unmapped_pages_alloc(GFP_NOWAIT | __GFP_ZERO | __GFP_NOWARN, order - 1);
 	ok(m, again && run_holds(again, order - 1, 0),
 	   "freed block by block: the cache has half of it, zeroed");
