@@ -35,6 +35,8 @@
 #define LEAK_KB	    2048 /* free memory goes up and down by so much anyway */
 #define OBJECT	    (128 * PAGE)
 #define GUEST	    (16 * PAGE)
+#define DMA	    (16 * PAGE)
+#define DMA_BYTES   "/sys/module/dma_buffer/parameters/bytes"
 #define MODULE	    "/vm/stock/test_module.ko"
 #define RANDOM	    60
 #define RANDOM_MOST BLOCK
@@ -170,6 +172,39 @@ static int guest_memory(void)
 	return err;
 }
 
+/* The size of the buffer of the module dma_buffer, from now on. Return: 0 or an errno. */
+static int dma_bytes(size_t bytes)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%zu", bytes);
+	return -file_write(DMA_BYTES, text);
+}
+
+/* Where there are no unmapped pages for it, it is of others. */
+static int dma_buffer(void)
+{
+	int err = dma_bytes(DMA), tries;
+
+	/* Writing to a file needs memory, too. */
+	for (tries = 0; !err && dma_bytes(0); tries++)
+		if (tries == 1000)
+			die("0 to " DMA_BYTES);
+	return err;
+}
+
+/* That they are from here where nothing fails. */
+static void dma_is_unmapped(void)
+{
+	long before = um_stat("pages_allocated");
+
+	ok(dma_bytes(DMA) == 0 &&
+		   um_stat("pages_allocated") == before + (long)(DMA / PAGE),
+	   "DMA: a buffer is of unmapped pages");
+	ok(dma_bytes(0) == 0 && um_stat("pages_allocated") == before,
+	   "DMA: they are freed with it");
+}
+
 /* What the kernel can't compile for want of memory it interprets. */
 static int a_program(void)
 {
@@ -242,6 +277,8 @@ static const struct operation of_memory[] = {
 	{ "memfd_secret, 2 MiB", secret_block, false },
 	{ "shrink", give_back, true },
 	{ "pagetypeinfo", read_figures, true },
+	{ "DMA, 16 pages, none in the cache", dma_buffer, false },
+	{ "DMA, 16 pages of the cache", dma_buffer, true },
 	/* The last, as it may be left out. */
 	{ "guest_memfd, 16 pages", guest_memory, true },
 };
@@ -446,14 +483,16 @@ static int of_a_size(unsigned int *seed)
 {
 	size_t bytes = PAGE + (size_t)rand_r(seed) % RANDOM_MOST / PAGE * PAGE;
 
-	switch (rand_r(seed) % (guest < 0 ? 4 : 5)) {
+	switch (rand_r(seed) % (guest < 0 ? 5 : 6)) {
 	case 0:
 		return populate(secretmem_open(bytes), bytes);
 	case 1:
 		return populate(um_open(), bytes);
 	case 2:
 		return populate(um_create(bytes, 0, -1), bytes);
-	case 4:
+	case 3:
+		return dma_buffer();
+	case 5:
 		return guest_memory();
 	default:
 		return rand_r(seed) % 4 ? secret_page() : give_back();
@@ -522,6 +561,7 @@ int main(int argc, char **argv)
 	setup();
 	guest_create();
 	first_areas = pages_of_areas() - um_stat("pages_allocated");
+	dma_is_unmapped();
 	if (!strcmp(what, "nth"))
 		nth();
 	else if (!strcmp(what, "random"))
