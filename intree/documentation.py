@@ -14,7 +14,8 @@ STATS = ABI + "debugfs-unmapped"
 def add_abi(tree):
     for name in ("sysfs-kernel-mm-unmapped", "debugfs-unmapped"):
         with open(os.path.join(ROOT, "docs/ABI", name)) as f:
-            tree.add(ABI + name, f.read())
+            tree.add(ABI + name, f.read().replace(
+                "the maintainers of unmapped", "%s, linux-mm@kvack.org" % tree.maintainer))
 
 
 def add_parameter(tree, name, text):

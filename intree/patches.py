@@ -37,10 +37,14 @@ def load_patches():
     return out
 
 
-def generate(kernel):
+# Of what is built and tested only: it is not for anybody to write to.
+NOBODY = ("unmapped", "unmapped@localhost")
+
+
+def generate(kernel, author=NOBODY):
     """Patches of a tree: [(name, message, {path: text})], and originals."""
     tree = Tree(kernel)
-    tree.maintainer = "%s <%s>" % tuple(identity())
+    tree.maintainer = "%s <%s>" % tuple(author)
     out = []
     with tempfile.TemporaryDirectory() as tree.scratch:
         for name, message, apply, versions in load_patches():

@@ -2,11 +2,12 @@
 /*
  * The kernel under the core: struct um_host_ops on Linux.
  *
- * Pages come from the page allocator as blocks of order 9, zeroed while they
- * are still present (init_on_alloc and __GFP_ZERO do that), and are split at
- * once, so that each 4 KiB page has a reference of its own: KVM and others count
- * on that.  While a page is in the cache its count is 0, so that a free of a
- * page that is free already, or still in use by somebody, can't go unseen.
+ * Pages come from the page allocator zeroed while they are still present
+ * (init_on_alloc and __GFP_ZERO do that): a block of order 9 as one, with a
+ * reference for its first page, anything else as single pages.  While a page is in
+ * the cache its count is 0, so that a free of a page that is free already, or still
+ * in use by somebody, can't go unseen.  Each 4 KiB page gets a reference of its own
+ * when it is handed out: KVM and others count on that.
  */
 #include <linux/cpu.h>
 #include <linux/gfp.h>

@@ -58,7 +58,8 @@
  *	EAGAIN		RLIMIT_MEMLOCK of the user would be exceeded
  *	ENOMEM		MAP_POPULATE or MAP_LOCKED found not enough memory, or the
  *			system is about to hibernate; none of what they had
- *			allocated is kept
+ *			allocated is kept, but for pages that were in the object
+ *			when its table could not grow, which count as touched
  *	EINTR		the task was killed meanwhile
  * A touch that finds no memory to give raises SIGBUS.
  *
