@@ -5,6 +5,8 @@
 KERNEL  ?= 6.1
 FLAVOUR ?= cloud
 BUILD   := build
+# Of the library and the program.
+VERSION := $(shell awk -F'[()]' '{ print $$2; exit }' debian/changelog)
 PREFIX  ?= /usr/local
 KERNELS ?= $(KERNEL)
 # Long ones first, as several run at a time.
@@ -80,14 +82,17 @@ install: module
 		$(DESTDIR)/lib/modules/$(RELEASE)/updates/unmapped.ko
 	install -D -m 644 include/uapi/linux/unmapped.h \
 		$(DESTDIR)$(PREFIX)/include/linux/unmapped.h
+	install -D -m 644 include/linux/unmapped.h \
+		$(DESTDIR)$(PREFIX)/src/unmapped/linux/unmapped.h
+	install -D -m 644 $(STAGE)/kernel/Module.symvers \
+		$(DESTDIR)$(PREFIX)/src/unmapped/Module.symvers
 	$(if $(DESTDIR),,depmod $(RELEASE))
 	@$(MAKE) -s install-lib
 	$(if $(DESTDIR),,ldconfig)
 
 # --- tests -----------------------------------------------------------------
 
--include tests/host.mk bench/bench.mk
--include cli/cli.mk lib/lib.mk
+include tests/host.mk bench/bench.mk cli/cli.mk lib/lib.mk
 
 check: deps
 	@$(if $(filter-out 6.1,$(KERNELS)),scripts/deps kernels)

@@ -2,12 +2,11 @@
 #
 # unmapped(1): the program, its tests and its installation.
 
-CLI_VERSION := 0.1
 CLI_OUT     := $(BUILD)/cli
 CLI_C       := $(wildcard cli/*.c)
 CLI_H       := $(wildcard cli/*.h)
 CLI_FLAGS   := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wconversion -Werror \
-	       -DVERSION='"$(CLI_VERSION)"'
+	       -DVERSION='"$(VERSION)"'
 CLI_OBJECTS := $(CLI_C:cli/%.c=$(CLI_OUT)/%.o)
 
 .PHONY: cli
@@ -49,7 +48,7 @@ install-cli: cli cli-man $(CLI_OUT)/unmapped-metrics.service
 	install -D -m 644 cli/unmapped-metrics.timer \
 		$(DESTDIR)$(UNITDIR)/unmapped-metrics.timer
 
-.PHONY: check-cli
+.PHONY: check-cli deps-cli
 check-cli: SHELL := /bin/bash
 
 # With sanitizers, but for what shall be fast.
@@ -58,7 +57,10 @@ $(CLI_OUT)/unmapped.asan: $(CLI_C) $(CLI_H)
 	@$(CLANG) $(CLI_FLAGS) -g -O1 -fsanitize=address,undefined \
 		-fno-sanitize-recover=all $(CLI_C) -o $@ -lsmartcols
 
-check-cli: cli cli-man $(CLI_OUT)/unmapped.asan
+deps-cli:
+	@scripts/deps cli
+
+check-cli: deps-cli cli cli-man $(CLI_OUT)/unmapped.asan
 	@mkdir -p $(HOST)
 	$(call result,cli,tests/cli/run $(CLI_OUT)/unmapped.asan $(CLI_OUT)/unmapped)
 
@@ -75,6 +77,6 @@ PROGRAMS += cli $(CLI_OUT)/unmapped.asan $(CLI_OUT)/fuzz
 
 .PHONY: check-cli-fuzz
 check-cli-fuzz: SHELL := /bin/bash
-check-cli-fuzz: $(CLI_OUT)/fuzz
+check-cli-fuzz: deps-cli $(CLI_OUT)/fuzz
 	@mkdir -p $(HOST)
 	$(call result,cli-fuzz,tests/cli/fuzz-run $< 20)

@@ -357,7 +357,6 @@ static inline void mutex_unlock(struct mutex *m)
 	((__typeof__(p))((char *)(p) + UM_CPU_STRIDE * (unsigned long)(cpu)))
 #define this_cpu_ptr(p)	     per_cpu_ptr(p, um_cpu)
 #define this_cpu_read(x)     READ_ONCE(*this_cpu_ptr(&(x)))
-#define this_cpu_write(x, v) WRITE_ONCE(*this_cpu_ptr(&(x)), (v))
 /* Returns the old value, as in the kernel. */
 #define this_cpu_cmpxchg(x, old, new) \
 	({ \

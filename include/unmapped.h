@@ -204,7 +204,7 @@ size_t unmapped_trim(void);
  * @mapped:		memory taken from the system, touched or not
  * @metadata:		address space for what is known of all that, mostly untouched
  * @nr_taken:		blocks of 2 MiB and smaller pieces taken from the system
- * @nr_released:	and given back to it
+ * @nr_released:	blocks of 2 MiB given back to it, those made up of pieces, too
  */
 struct unmapped_stats {
 	size_t nr_objects;

@@ -14,10 +14,8 @@
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
-#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/fs.h>
-#include <linux/llist.h>
 #include <linux/mm.h>
 #include <linux/mount.h>
 #include <linux/pseudo_fs.h>
@@ -25,8 +23,8 @@
 #include <linux/slab.h>
 #include <linux/unmapped.h>
 #include <linux/wait.h>
-#include <linux/workqueue.h>
 
+#include "free_later.h"
 #include "heal.h"
 #include "host.h"
 #include "map_local.h"
@@ -133,46 +131,13 @@ static int store(struct xarray *to, unsigned long index, void *entry)
 
 /* --- freeing --------------------------------------------------------------- */
 
-/*
- * KVM may find a page by the tables of a process, take a reference to it
- * and drop that soon, mapped or not by then.  Such pages wait for it here.
- */
-static LLIST_HEAD(referenced);
-static void free_referenced(struct work_struct *work);
-static DECLARE_DELAYED_WORK(free_work, free_referenced);
-
-static void free_entry(struct page *page, unsigned int order)
-{
-	if (likely(host_try_free(page, order)))
-		return;
-	set_page_private(page, order);
-	llist_add((struct llist_node *)&page->lru, &referenced);
-	schedule_delayed_work(&free_work, 1);
-}
-
-static void free_referenced(struct work_struct *work)
-{
-	struct llist_node *next, *node = llist_del_all(&referenced);
-	unsigned int order;
-	struct page *page;
-
-	for (; node; node = next) {
-		next = node->next;
-		page = list_entry((struct list_head *)node, struct page, lru);
-		order = (unsigned int)page_private(page);
-		INIT_LIST_HEAD(&page->lru);
-		set_page_private(page, 0);
-		free_entry(page, order);
-	}
-}
-
 static void free_all(struct object *obj, struct xarray *pages)
 {
 	unsigned long index;
 	void *entry;
 
 	xa_for_each(pages, index, entry) {
-		free_entry(entry_page(entry), entry_order(entry));
+		free_now_or_later(entry_page(entry), entry_order(entry));
 		atomic_long_sub(1L << entry_order(entry), &obj->holder.pages);
 		cond_resched();
 	}
@@ -182,8 +147,7 @@ static void free_all(struct object *obj, struct xarray *pages)
 void objects_exit(void)
 {
 	/* No object is left, but perhaps pages of some. */
-	while (flush_delayed_work(&free_work))
-		msleep(20);
+	free_later_exit();
 	kern_unmount(mount);
 }
 

@@ -94,11 +94,25 @@ static void set_closed(bool to)
 		wake_up_all(&opened);
 }
 
+/* Without touches that have a page which is not their object's yet. */
+static bool is_refused(void)
+{
+	bool refused;
+
+	percpu_down_write(&gate);
+	refused = holders_must_survive();
+	percpu_up_write(&gate);
+	return refused;
+}
+
 static int prepare(void)
 {
 	unsigned long left;
 	int err = 0;
 
+	/* As long as nothing is closed, who is the reason does not notice. */
+	if (is_refused())
+		return -EBUSY;
 	percpu_down_write(&gate);
 	set_closed(true);
 	if (holders_must_survive()) {

@@ -24,7 +24,6 @@
 #include "unmapped.h"
 
 #define EXPORT	   __attribute__((visibility("default")))
-#define BLOCK_SIZE (BLOCK_PAGES * PAGE_SIZE)
 
 /* Threads with magazines of their own, and slot 0 that all others share. */
 #define NR_SLOTS 256U

@@ -3,7 +3,6 @@
 # libunmapped: the library, its tests, figures and installation.  The core is
 # compiled into it, with lib/metadata.c in the place of core/platform_user.c.
 
-LIB_VERSION := 0.1
 LIB_SO      := 0
 LIBDIR      ?= $(PREFIX)/lib
 LIB_OUT     := $(BUILD)/lib
@@ -22,10 +21,10 @@ lib: $(LIB_OUT)/libunmapped.so $(LIB_OUT)/libunmapped.a $(LIB_OUT)/libunmapped-s
 
 $(LIB_OUT)/opt/lib/%.o: lib/%.c $(LIB_H)
 	@mkdir -p $(@D)
-	@$(CC) $(LIB_FLAGS) $(LIB_STRICT) -O2 -c $< -o $@
+	@$(CC) -O2 $(CPPFLAGS) $(CFLAGS) $(LIB_FLAGS) $(LIB_STRICT) -c $< -o $@
 $(LIB_OUT)/opt/core/%.o: core/%.c $(LIB_H)
 	@mkdir -p $(@D)
-	@$(CC) $(LIB_FLAGS) -O2 -c $< -o $@
+	@$(CC) -O2 $(CPPFLAGS) $(CFLAGS) $(LIB_FLAGS) -c $< -o $@
 $(LIB_OUT)/clang/%.o: %.c $(LIB_H)
 	@mkdir -p $(@D)
 	@$(CLANG) $(LIB_FLAGS) -O2 -c $< -o $@
@@ -37,10 +36,10 @@ $(LIB_OUT)/tsan/%.o: %.c $(LIB_H)
 	@$(CLANG) $(LIB_FLAGS) $(TSAN) -c $< -o $@
 
 $(LIB_OUT)/libunmapped.so: $(call lib_objects,opt) lib/libunmapped.map
-	@$(CC) -shared -Wl,-soname,libunmapped.so.$(LIB_SO) \
+	@$(CC) $(LDFLAGS) -shared -Wl,-soname,libunmapped.so.$(LIB_SO) \
 		-Wl,--version-script=lib/libunmapped.map $(filter %.o,$^) \
-		-o $(LIB_OUT)/libunmapped.so.$(LIB_VERSION) $(LIB_LINK)
-	@ln -sf libunmapped.so.$(LIB_VERSION) $(LIB_OUT)/libunmapped.so.$(LIB_SO)
+		-o $(LIB_OUT)/libunmapped.so.$(VERSION) $(LIB_LINK)
+	@ln -sf libunmapped.so.$(VERSION) $(LIB_OUT)/libunmapped.so.$(LIB_SO)
 	@ln -sf libunmapped.so.$(LIB_SO) $@
 # One object, with nothing global in it but what unmapped.h declares.
 $(LIB_OUT)/libunmapped.a: $(call lib_objects,opt)
@@ -51,11 +50,11 @@ $(LIB_OUT)/libunmapped.a: $(call lib_objects,opt)
 
 # libsodium's names, for programs that use those.
 $(LIB_OUT)/libunmapped-sodium.so: lib/sodium.c lib/sodium.map $(LIB_OUT)/libunmapped.so
-	@$(CC) $(LIB_FLAGS) $(LIB_STRICT) -O2 -shared \
+	@$(CC) -O2 $(CPPFLAGS) $(CFLAGS) $(LIB_FLAGS) $(LIB_STRICT) $(LDFLAGS) -shared \
 		-Wl,-soname,libunmapped-sodium.so.$(LIB_SO) \
-		-Wl,--version-script=lib/sodium.map $< -o $@.$(LIB_VERSION) \
+		-Wl,--version-script=lib/sodium.map $< -o $@.$(VERSION) \
 		-L$(LIB_OUT) -lunmapped -Wl,-rpath,'$$ORIGIN' $(LIB_LINK)
-	@ln -sf libunmapped-sodium.so.$(LIB_VERSION) $@.$(LIB_SO)
+	@ln -sf libunmapped-sodium.so.$(VERSION) $@.$(LIB_SO)
 	@ln -sf libunmapped-sodium.so.$(LIB_SO) $@
 
 # Manual pages, and names for functions that share one.
@@ -76,7 +75,7 @@ install-lib: lib $(MAN)
 	cp -P $(LIB_OUT)/libunmapped*.so* $(LIB_OUT)/libunmapped.a $(DESTDIR)$(LIBDIR)/
 	install -m 644 include/unmapped.h $(DESTDIR)$(PREFIX)/include/
 	@$(foreach n,unmapped unmapped-sodium, \
-		sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(LIB_VERSION)|' \
+		sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
 			lib/$(n).pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/$(n).pc;)
 
 # --- tests ------------------------------------------------------------------

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* Comparing and clearing without leaks, in ways that compilers leave alone. */
-#define _DEFAULT_SOURCE
 #include <stdint.h>
 #include <string.h>
 

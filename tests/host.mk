@@ -27,7 +27,7 @@ define result
 	tail -n 1 >$(BUILD)/results/$(1); exit $$status
 endef
 
-.PHONY: check-unit check-tsan check-lab check-fuzz check-break
+.PHONY: deps-unit check-unit check-tsan check-lab check-fuzz check-break
 check-unit check-tsan check-lab check-fuzz check-break: SHELL := /bin/bash
 
 $(HOST)/asan/%.o: core/%.c $(HOST_H)
@@ -82,18 +82,22 @@ break_programs := $(patsubst %,$(HOST)/break/%,block table cache refill shrink r
 PROGRAMS += $(unit_programs) $(tsan_programs) $(break_programs) \
 	$(HOST)/break/lab $(HOST)/lab $(HOST)/fuzz/trace
 
-check-unit: $(unit_programs)
-	$(call result,unit,tests/unit/run $^)
+# The first of what each needs.
+deps-unit:
+	@scripts/deps unit
 
-check-tsan: $(tsan_programs)
-	$(call result,tsan,tests/unit/run $^)
+check-unit: deps-unit $(unit_programs)
+	$(call result,unit,tests/unit/run $(filter-out deps-%,$^))
+
+check-tsan: deps-unit $(tsan_programs)
+	$(call result,tsan,tests/unit/run $(filter-out deps-%,$^))
 
 # Many machines; every call failing once; one of a real size.
-check-lab: $(HOST)/lab
+check-lab: deps-unit $(HOST)/lab
 	$(call result,lab,tests/unit/lab-check $(HOST)/lab)
 
-check-fuzz: $(HOST)/fuzz/trace
-	$(call result,fuzz,tests/fuzz/run $< 20)
+check-fuzz: deps-unit $(HOST)/fuzz/trace
+	$(call result,fuzz,tests/fuzz/run $(HOST)/fuzz/trace 20)
 
-check-break: $(break_programs) $(HOST)/break/lab
+check-break: deps-unit $(break_programs) $(HOST)/break/lab
 	$(call result,break,tests/unit/break-check $(break_programs))

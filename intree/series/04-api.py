@@ -12,9 +12,10 @@ __GFP_ACCOUNT charges pages to the memory cgroup of the caller.
 from makefile import add_objects
 from project import copy
 
-OBJECTS = ("api", "memcg", "vmap")
+OBJECTS = ("api", "free_later", "memcg", "vmap")
 
 
 def apply(tree):
-    copy(tree, "kernel/memcg.h", "kernel/memcg.c", "kernel/api.c", "kernel/vmap.c")
+    copy(tree, "kernel/memcg.h", "kernel/memcg.c", "kernel/api.c", "kernel/vmap.c",
+         "kernel/free_later.h", "kernel/free_later.c")
     add_objects(tree, *["%s.o" % n for n in OBJECTS])

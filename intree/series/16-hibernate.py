@@ -106,7 +106,7 @@ def counting(tree):
     include(tree, "exact.c", "host.h")
     tree.insert_before(path, r"^\treturn page;$", "\timage_mark_range(page, nr);\n",
                        within="unmapped_alloc_exact")
-    tree.insert_before(path, r"^\tfree_range\(page, 0, nr\);$",
+    tree.insert_before(path, r"^\tfree_range\(page, 0, nr, ",
                        "\timage_unmark_range(page, nr);\n", within="unmapped_free_exact")
 
 

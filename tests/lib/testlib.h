@@ -89,7 +89,7 @@ static inline int in_child(int (*fn)(void *arg), void *arg, char *said, size_t s
 	} while (0)
 
 /*
- * "small" as the argument: with so much less of everything, for tests/lib/valgrind,
+ * "small" as the argument: with so much less of everything, for tests/lib/memcheck,
  * which runs what touches no memory on purpose that it must not.
  */
 #define SMALLER 50

@@ -408,15 +408,6 @@ void secret_write(void *where, const struct secret *s)
 		to[i] = s->masked[i] ^ SECRET_MASK;
 }
 
-void secret_wipe(void *where)
-{
-	volatile uint8_t *to = where;
-	int i;
-
-	for (i = 0; i < SECRET_BYTES; i++)
-		to[i] = 0;
-}
-
 bool secret_at(const void *where, const struct secret *s)
 {
 	const volatile uint8_t *from = where;

@@ -99,7 +99,6 @@ struct secret {
 
 void secret_new(struct secret *s);
 void secret_write(void *where, const struct secret *s);
-void secret_wipe(void *where);
 bool secret_at(const void *where, const struct secret *s);
 /*
  * Run the attacker over all of the direct map: how often was each of @nr

@@ -12,10 +12,12 @@
 #include <linux/unmapped.h>
 #include <linux/unmapped_page.h>
 
+#include "free_later.h"
 #include "host.h"
 #include "page.h"
 
-static void free_range(struct page *first, unsigned long from, unsigned long to)
+static void free_range(struct page *first, unsigned long from, unsigned long to,
+		       void (*free)(struct page *page, unsigned int order))
 {
 	unsigned int order;
 
@@ -23,7 +25,7 @@ static void free_range(struct page *first, unsigned long from, unsigned long to)
 		order = __fls(to - from);
 		if (from)
 			order = min_t(unsigned int, order, __ffs(from));
-		unmapped_pages_free(first + from, order);
+		free(first + from, order);
 	}
 }
 
@@ -38,7 +40,7 @@ struct page *unmapped_alloc_exact(int nid, gfp_t gfp, size_t size)
 	page = unmapped_pages_alloc_node(nid, gfp, order);
 	if (!page)
 		return NULL;
-	free_range(page, nr, 1UL << order);
+	free_range(page, nr, 1UL << order, free_now_or_later);
 	return page;
 }
 
@@ -48,6 +50,6 @@ bool unmapped_free_exact(struct page *page, size_t size)
 
 	if (!unmapped_allocator.caches || !__unmapped_owns_pfn(page_to_pfn(page)))
 		return false;
-	free_range(page, 0, nr);
+	free_range(page, 0, nr, unmapped_pages_free);
 	return true;
 }
