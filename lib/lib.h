@@ -23,7 +23,7 @@
 #include "slab.h"
 #include "unmapped.h"
 
-#define EXPORT	   __attribute__((visibility("default")))
+#define EXPORT __attribute__((visibility("default")))
 
 /* Threads with magazines of their own, and slot 0 that all others share. */
 #define NR_SLOTS 256U
