@@ -166,7 +166,7 @@ static int guest_memory(void)
 
 	if (fd < 0)
 		return errno;
-	if (fallocate(fd, 0, 0, GUEST))
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, GUEST))
 		err = errno;
 	close(fd);
 	return err;
