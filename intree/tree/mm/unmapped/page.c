@@ -28,7 +28,8 @@ void unmapped_put_page_enable(void)
 	static_branch_enable(&unmapped_put_page_key);
 }
 
-bool allocator_owns(const struct allocator *a, unsigned long pfn)
+/* Inlined, as each page that is freed comes here. */
+static __always_inline bool owns(const struct allocator *a, unsigned long pfn)
 {
 	const struct block *b = table_lookup(&a->table, pfn);
 	unsigned int i = pfn % BLOCK_PAGES;
@@ -45,16 +46,28 @@ bool allocator_owns(const struct allocator *a, unsigned long pfn)
 		       BIT(i % BITS_PER_LONG);
 }
 
-bool __unmapped_owns_pfn(unsigned long pfn)
+bool allocator_owns(const struct allocator *a, unsigned long pfn)
 {
-	return allocator_owns(&unmapped_allocator, pfn);
+	return owns(a, pfn);
 }
 
-void __unmapped_take_back(struct page *page, unsigned int order)
+bool __unmapped_owns_pfn(unsigned long pfn)
+{
+	return owns(&unmapped_allocator, pfn);
+}
+
+static noinline bool take_back(struct page *page, unsigned int order)
 {
 	trace_unmapped_free(page, order);
 	/* If that fails it has warned, and the pages are lost. */
 	free_pages_back(page, order);
+	return true;
+}
+
+/* The callers are short of registers: nothing of the look-up is done there. */
+bool __unmapped_take_back(struct page *page, unsigned int order)
+{
+	return owns(&unmapped_allocator, page_to_pfn(page)) && take_back(page, order);
 }
 
 /*

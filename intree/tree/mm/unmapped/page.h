@@ -24,7 +24,7 @@ DECLARE_STATIC_KEY_FALSE(unmapped_put_page_key);
 /* Of one of the kernel's allocators: whether it has the page, in use or free. */
 bool allocator_owns(const struct allocator *a, unsigned long pfn);
 bool __unmapped_owns_pfn(unsigned long pfn);
-void __unmapped_take_back(struct page *page, unsigned int order);
+bool __unmapped_take_back(struct page *page, unsigned int order);
 
 /* For who is going to free pages so; without effect if there is no allocator. */
 void unmapped_put_page_enable(void);
@@ -46,10 +46,7 @@ static __always_inline bool unmapped_owns(const struct page *page)
  */
 static __always_inline bool unmapped_take_back(struct page *page, unsigned int order)
 {
-	if (!unmapped_owns(page))
-		return false;
-	__unmapped_take_back(page, order);
-	return true;
+	return unmapped_put_page_enabled() && __unmapped_take_back(page, order);
 }
 
 /*
