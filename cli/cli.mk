@@ -79,4 +79,4 @@ PROGRAMS += cli $(CLI_OUT)/unmapped.asan $(CLI_OUT)/fuzz
 check-cli-fuzz: SHELL := /bin/bash
 check-cli-fuzz: deps-cli $(CLI_OUT)/fuzz
 	@mkdir -p $(HOST)
-	$(call result,cli-fuzz,tests/cli/fuzz-run $< 20)
+	$(call result,cli-fuzz,tests/cli/fuzz-run $(CLI_OUT)/fuzz 20)
