@@ -355,8 +355,8 @@ static inline void mutex_unlock(struct mutex *m)
 #define alloc_percpu(type) ((type *)um_alloc_percpu(sizeof(type)))
 #define per_cpu_ptr(p, cpu) \
 	((__typeof__(p))((char *)(p) + UM_CPU_STRIDE * (unsigned long)(cpu)))
-#define this_cpu_ptr(p)	     per_cpu_ptr(p, um_cpu)
-#define this_cpu_read(x)     READ_ONCE(*this_cpu_ptr(&(x)))
+#define this_cpu_ptr(p)	 per_cpu_ptr(p, um_cpu)
+#define this_cpu_read(x) READ_ONCE(*this_cpu_ptr(&(x)))
 /* Returns the old value, as in the kernel. */
 #define this_cpu_cmpxchg(x, old, new) \
 	({ \
