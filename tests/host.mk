@@ -78,7 +78,7 @@ $(HOST)/fuzz/trace: tests/fuzz/trace.c $(CORE_C) $(LAB_C) $(HOST_H)
 unit_programs  := $(UNITS:%=$(HOST)/unit/%) $(HOST)/unit/adopt $(HOST)/unit/threads
 tsan_programs  := $(patsubst %,$(HOST)/threads/%,block slab threads)
 break_programs := $(patsubst %,$(HOST)/break/%,block table cache refill shrink runs \
-	test_cache test_traces)
+	test_cache test_failures test_shrink test_traces)
 PROGRAMS += $(unit_programs) $(tsan_programs) $(break_programs) \
 	$(HOST)/break/lab $(HOST)/lab $(HOST)/fuzz/trace
 

@@ -3,4 +3,4 @@
 # More tests of the core on the lab host, and of the lab itself; included by
 # host.mk after UNITS.  check-lab and check-break are there.
 
-UNITS += test_cache test_traces slab
+UNITS += test_cache test_failures test_shrink test_traces slab

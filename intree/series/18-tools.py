@@ -27,7 +27,7 @@ OWN = ("Makefile", ".gitignore", "harness.h")
 CORE = ("platform_user.h", "platform_user.c")
 LAB = ("check", "client", "directmap", "machine", "trace")
 TESTS = ("block", "table", "cache", "refill", "shrink", "runs", "policy", "adopt",
-         "test_cache", "test_traces", "threads")
+         "test_cache", "test_failures", "test_shrink", "test_traces", "threads")
 # Where the tree's core allocates by the type of an object.
 BY_OBJECT = """/* An object, by its type or itself; without flags, GFP_KERNEL. */
 #define kzalloc_obj(...)	       um_alloc_obj(__VA_ARGS__, GFP_KERNEL, 0)

@@ -1,30 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
  * The cache in the states that random use seldom meets, or in which a wrong
- * choice breaks no invariant: cache.c, refill.c and shrink.c have the usual ones.
+ * choice breaks no invariant: cache.c and refill.c have the usual ones, and
+ * test_failures.c and test_shrink.c those of failures and of giving back.
  * Operations of the machine are replaced where a test wants to see how they are
  * called.
  */
-#include <unistd.h>
-
 #include "unit.h"
-
-/* One node; its first block is the kernel's. */
-static struct machine_config blocks_of_one_node(unsigned int nr)
-{
-	return (struct machine_config){
-		.nr_nodes = 1,
-		.nr_cpus = 2,
-		.node_pages = (nr + 1UL) * BLOCK_PAGES,
-	};
-}
-
-static void start_blocks(unsigned int nr)
-{
-	const struct machine_config config = blocks_of_one_node(nr);
-
-	start(&config);
-}
 
 static unsigned long last(const struct client *c)
 {
@@ -39,21 +21,6 @@ static void free_pfn(struct client *c, unsigned long pfn)
 		i++;
 	assert_true(i < c->nr_held);
 	client_free(c, i, BLOCK_ORDER);
-}
-
-static void alloc_ok(struct client *c, unsigned int order, unsigned int flags)
-{
-	assert_int_equal(client_alloc(c, 0, order, flags), 0);
-}
-
-static unsigned long owned(void)
-{
-	unsigned long pages = 0;
-	unsigned int n;
-
-	for (n = 0; n < m.config.nr_nodes; n++)
-		pages += stat_of((int)n, STAT_PAGES_OWNED);
-	return pages;
 }
 
 /* --- what is clean, and whose it is --------------------------------------------- */
@@ -441,268 +408,6 @@ static void only_for_the_first_piece_is_memory_reclaimed(void **state)
 	}
 }
 
-/* --- failures ------------------------------------------------------------------------ */
-
-static unsigned int nr_to_fail;
-static int (*real_unmap)(void *host, unsigned long pfn, unsigned int order);
-static int (*real_map)(void *host, unsigned long pfn, unsigned int order);
-
-static int failing_unmap(void *host, unsigned long pfn, unsigned int order)
-{
-	m.fails[OP_UNMAP] = nr_to_fail > 0;
-	nr_to_fail -= nr_to_fail > 0;
-	return real_unmap(host, pfn, order);
-}
-
-static int failing_map(void *host, unsigned long pfn, unsigned int order)
-{
-	m.fails[OP_MAP] = nr_to_fail > 0;
-	nr_to_fail -= nr_to_fail > 0;
-	return real_map(host, pfn, order);
-}
-
-/* A block of a kind that can't be unmapped does not keep others from being taken. */
-static void some_bad_blocks_are_passed_over(void **state)
-{
-	unsigned int bad;
-
-	(void)state;
-	for (bad = 1; bad <= 8; bad++) {
-		start(&ordinary);
-		real_unmap = m.ops.unmap;
-		m.ops.unmap = failing_unmap;
-		nr_to_fail = bad;
-		if (bad < 4) {
-			alloc_ok(&one, 3, UM_ZERO | UM_THISNODE);
-			assert_int_equal(m.calls[OP_PUT], bad);
-			assert_int_equal(owned(), BLOCK_PAGES);
-		} else {
-			assert_int_equal(client_alloc(&one, 0, 3, UM_ZERO | UM_THISNODE),
-					 UNMAP_ERRNO);
-			assert_int_equal(m.calls[OP_PUT], 4);
-			assert_int_equal(owned(), 0);
-		}
-		nr_to_fail = 0;
-		assert_sound();
-		finish();
-	}
-}
-
-static void blocks_that_cant_be_mapped_do_not_stop_a_shrink(void **state)
-{
-	(void)state;
-	start(&ordinary);
-	load_blocks(7);
-	drain_all();
-	real_map = m.ops.map;
-	m.ops.map = failing_map;
-	nr_to_fail = 3;
-	assert_int_equal(allocator_shrink(&m.allocator, 0, ~0UL, 0), 4 * BLOCK_PAGES);
-	assert_int_equal(stat_of(0, STAT_QUARANTINED), 3);
-	assert_int_equal(m.warnings, 3);
-	assert_sound();
-	finish();
-}
-
-/* Nobody had memory a moment ago; now there is some. */
-static void all_nodes_are_asked_again_before_a_request_fails(void **state)
-{
-	static const unsigned int flags[] = { UM_ZERO, UM_ZERO | UM_THISNODE };
-	unsigned int i;
-
-	(void)state;
-	for (i = 0; i < ARRAY_SIZE(flags); i++) {
-		start(&ordinary);
-		m.fails[OP_GET] = true;
-		assert_int_equal(client_alloc(&one, 1, 0, UM_ZERO), -ENOMEM);
-		m.fails[OP_GET] = false;
-		assert_int_equal(client_alloc(&one, 1, 0, flags[i]), 0);
-		assert_sound();
-		finish();
-	}
-}
-
-/* An entry that we split stays marked as ours to heal until it is. */
-static void healed_after_it_was_in_use_once_more(void **state)
-{
-	unsigned int whole;
-
-	(void)state;
-	for (whole = 0; whole < 2; whole++) {
-		start_blocks(1);
-		others_fill(&m, 0, BLOCK_PAGES / 2);
-		alloc_ok(&one, 0, UM_ZERO);
-		client_free_all(&one);
-		m.fails[OP_HEAL] = true;
-		assert_int_equal(allocator_shrink(&m.allocator, -1, ~0UL, 0),
-				 BLOCK_PAGES / 2);
-		assert_int_equal(atomic_long_read(&m.allocator.caches[0]->nr_unhealed),
-				 1);
-		m.fails[OP_HEAL] = false;
-		if (whole)
-			others_free_all(&m);
-		m.clock += 1000 * BATCH_DECAY;
-		alloc_ok(&one, whole ? BLOCK_ORDER : 8, UM_ZERO);
-		assert_int_equal(m.map.splits_2m, 1);
-		/* As soon as all of it is ours, not only when none of it is. */
-		assert_int_equal(m.map.heals_2m, whole);
-		assert_int_equal(atomic_long_read(&m.allocator.caches[0]->nr_unhealed),
-				 0);
-		assert_sound();
-		client_free_all(&one);
-		allocator_shrink(&m.allocator, -1, ~0UL, 0);
-		assert_int_equal(m.map.heals_2m, 1);
-		assert_int_equal(atomic_long_read(&m.allocator.caches[0]->nr_unhealed),
-				 0);
-		assert_sound();
-		finish();
-	}
-}
-
-/* --- giving back ----------------------------------------------------------------------- */
-
-static void shrink_asks_each_node_for_the_rest(void **state)
-{
-	unsigned long on_0;
-
-	(void)state;
-	start(&ordinary);
-	load_blocks(2);
-	while (one.nr_held < 7)
-		assert_int_equal(
-			client_alloc(&one, 1, BLOCK_ORDER, UM_ZERO | UM_THISNODE), 0);
-	client_free_all(&one);
-	drain_all();
-	on_0 = stat_of(0, STAT_PAGES_OWNED);
-	assert_int_equal(allocator_shrink(&m.allocator, -1, on_0 + 2 * BLOCK_PAGES, 0),
-			 on_0 + 2 * BLOCK_PAGES);
-	assert_int_equal(stat_of(0, STAT_PAGES_OWNED), 0);
-	assert_int_equal(stat_of(1, STAT_BLOCKS_RELEASED), 2);
-	assert_sound();
-	finish();
-}
-
-static void pieces_go_block_by_block(void **state)
-{
-	(void)state;
-	start_blocks(8);
-	others_fill(&m, 0, BLOCK_PAGES - 16);
-	alloc_ok(&one, 0, UM_ZERO);
-	client_free_all(&one);
-	drain_all();
-	assert_int_equal(owned(), 64);
-	assert_int_equal(allocator_shrink(&m.allocator, 0, 1, 0), 16);
-	assert_int_equal(owned(), 48);
-	assert_int_equal(allocator_shrink(&m.allocator, 0, 17, 0), 32);
-	assert_int_equal(m.map.heals_2m, 3);
-	assert_sound();
-	finish();
-}
-
-/* In the first GiB @first blocks, the rest of 15 in the second; all idle. */
-static void two_regions(unsigned int first, bool first_is_older)
-{
-	const unsigned int nr = 15;
-	unsigned long region, i;
-	unsigned int turn;
-	struct machine_config config = blocks_of_one_node(2 * REGION_BLOCKS - 1);
-
-	start(&config);
-	for (i = 1; i < REGION_BLOCKS - first; i++)
-		assert_int_equal(others_alloc(&m, 0, BLOCK_ORDER), 0);
-	for (i = 0; i < nr; i++)
-		alloc_ok(&one, BLOCK_ORDER, UM_ZERO);
-	assert_int_equal(owned(), nr * BLOCK_PAGES);
-	for (turn = 0; turn < 2; turn++) {
-		region = turn == first_is_older;
-		for (i = one.nr_held; i-- > 0;)
-			if (one.held[i].pfn >> REGION_ORDER == region)
-				client_free(&one, i, BLOCK_ORDER);
-	}
-	assert_int_equal(one.nr_held, 0);
-	drain_all();
-}
-
-static unsigned int blocks_in(unsigned int region)
-{
-	return table_nr_blocks(&m.allocator.table, region);
-}
-
-/* So that its GiB can be one entry again; how long each block was idle is second. */
-static void a_region_is_emptied_before_the_next(void **state)
-{
-	unsigned int first, left, less, more, older;
-
-	(void)state;
-	for (first = 3; first <= 11; first += 8) {
-		for (older = 0; older < 2; older++) {
-			two_regions(first, older);
-			less = first > 7;
-			more = !less;
-			assert_int_equal(blocks_in(0), first);
-			left = blocks_in(more);
-			while (blocks_in(less)) {
-				assert_int_equal(allocator_shrink(&m.allocator, 0, 1, 0),
-						 BLOCK_PAGES);
-				assert_int_equal(blocks_in(more), left);
-			}
-			assert_int_equal(m.map.region_split[less], SPLIT_BY_NONE);
-			assert_int_equal(m.map.region_split[more], SPLIT_BY_US);
-			finish();
-		}
-	}
-}
-
-/* All alike it is, and a block of it could not be mapped by itself any more. */
-static void a_region_in_use_is_not_healed(void **state)
-{
-	struct machine_config config = blocks_of_one_node(REGION_BLOCKS + 1);
-	unsigned int i;
-
-	(void)state;
-	start(&config);
-	for (i = 1; i < REGION_BLOCKS; i++)
-		assert_int_equal(others_alloc(&m, 0, BLOCK_ORDER), 0);
-	alloc_ok(&one, BLOCK_ORDER, UM_ZERO);
-	alloc_ok(&one, BLOCK_ORDER, UM_ZERO);
-	allocator_shrink(&m.allocator, -1, ~0UL, 0);
-	assert_int_equal(m.calls[OP_HEAL_REGION], 0);
-	assert_int_equal(m.map.region_split[1], SPLIT_BY_US);
-	client_free(&one, 0, BLOCK_ORDER);
-	allocator_shrink(&m.allocator, -1, ~0UL, 0);
-	assert_int_equal(m.map.region_split[1], SPLIT_BY_US);
-	client_free_all(&one);
-	allocator_shrink(&m.allocator, -1, ~0UL, 0);
-	assert_int_equal(m.map.region_split[1], SPLIT_BY_NONE);
-	assert_int_equal(m.map.heals_1g, 1);
-	finish();
-}
-
-static int shrinking_get(void *host, int nid, unsigned int order, unsigned int flags,
-			 unsigned long *pfn)
-{
-	nr_tried += (unsigned int)allocator_shrink(&m.allocator, -1, ~0UL, UM_TRY);
-	return real_get(host, nid, order, flags, pfn);
-}
-
-/* A refill that waits for memory is waited for by no shrinker. */
-static void the_shrinker_does_not_wait_for_a_refill(void **state)
-{
-	(void)state;
-	start(&ordinary);
-	assert_int_equal(client_alloc(&one, 1, 0, UM_ZERO | UM_THISNODE), 0);
-	client_free_all(&one);
-	nr_tried = 0;
-	real_get = m.ops.get;
-	m.ops.get = shrinking_get;
-	alarm(20); /* a deadlock ends the program */
-	alloc_ok(&one, 0, UM_ZERO | UM_THISNODE);
-	alarm(0);
-	assert_int_equal(nr_tried, BLOCK_PAGES);
-	assert_sound();
-	finish();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -721,15 +426,6 @@ int main(void)
 		cmocka_unit_test(pieces_that_cant_serve_are_not_taken),
 		cmocka_unit_test(what_somebody_else_took_is_enough),
 		cmocka_unit_test(only_for_the_first_piece_is_memory_reclaimed),
-		cmocka_unit_test(some_bad_blocks_are_passed_over),
-		cmocka_unit_test(blocks_that_cant_be_mapped_do_not_stop_a_shrink),
-		cmocka_unit_test(all_nodes_are_asked_again_before_a_request_fails),
-		cmocka_unit_test(healed_after_it_was_in_use_once_more),
-		cmocka_unit_test(shrink_asks_each_node_for_the_rest),
-		cmocka_unit_test(pieces_go_block_by_block),
-		cmocka_unit_test(a_region_is_emptied_before_the_next),
-		cmocka_unit_test(a_region_in_use_is_not_healed),
-		cmocka_unit_test(the_shrinker_does_not_wait_for_a_refill),
 	};
 
 	return cmocka_run_group_tests_name("test_cache", tests, NULL, NULL);

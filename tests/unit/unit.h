@@ -47,6 +47,23 @@ static inline void start(const struct machine_config *config)
 	snapshot_take(&before, &m);
 }
 
+/* One node; its first block is the kernel's. */
+static inline struct machine_config blocks_of_one_node(unsigned int nr)
+{
+	return (struct machine_config){
+		.nr_nodes = 1,
+		.nr_cpus = 2,
+		.node_pages = (nr + 1UL) * BLOCK_PAGES,
+	};
+}
+
+static inline void start_blocks(unsigned int nr)
+{
+	const struct machine_config config = blocks_of_one_node(nr);
+
+	start(&config);
+}
+
 /* All is given back, and is as it was. */
 static inline void finish(void)
 {
@@ -72,9 +89,25 @@ static inline unsigned long stat_of(int nid, enum cache_stat stat)
 	return r.stats[stat];
 }
 
+/* Pages, on all nodes. */
+static inline unsigned long owned(void)
+{
+	unsigned long pages = 0;
+	unsigned int n;
+
+	for (n = 0; n < m.config.nr_nodes; n++)
+		pages += stat_of((int)n, STAT_PAGES_OWNED);
+	return pages;
+}
+
 static inline void drain_all(void)
 {
 	m.ops.drain(&m, &m.allocator);
+}
+
+static inline void alloc_ok(struct client *c, unsigned int order, unsigned int flags)
+{
+	assert_int_equal(client_alloc(c, 0, order, flags), 0);
 }
 
 /* Whole blocks in the cache of node 0, nothing in use. */
