@@ -39,7 +39,7 @@ STOCK_MODULES = ["kernel/drivers/block/brd.ko",
 # kernels since 6.12 use it in kmalloc(), unless the CPU has none.
 CPU = "max,-cx16"
 # What guest programs share.
-SHARED = ("guest.c", "fragment.c", "machine.c", "code.c", "insiders.c")
+SHARED = ("guest.c", "fragment.c", "machine.c", "mapping.c", "code.c", "insiders.c")
 # On a busy host the timer can be too late for the kernel's check of it.
 APPEND = ("console=ttyS0 loglevel=5 panic=-1 oops=panic no_timer_check "
           "secretmem.enable=1 " + monitor.APPEND)
