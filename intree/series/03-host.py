@@ -11,13 +11,57 @@ Pages are cleared when they are freed, through a mapping that only one
 CPU uses, so that no other has to be interrupted.
 
 CPUs and memory may go away.
+
+Where memory allocation profiling is there, a block that came page by
+page, or was split, is one call again before it is freed as one.
 """
 
-from makefile import add_objects
+import re
+
+from makefile import add_objects, add_objects_if
 from project import copy
+from tree import Error
 
 OBJECTS = ("direct_map", "contig", "map_local", "host", "poison",
            "nodes", "policy", "hotplug")
+
+
+# Before references were small enough to be in page->flags, too.
+OLDER = """static void drop(struct page *page)
+{
+	union codetag_ref *ref = get_page_tag_ref(page);
+
+	if (!ref)
+		return;
+	if (ref->ct && !is_codetag_empty(ref))
+		alloc_tag_sub(ref, 0);
+	put_page_tag_ref(ref);
+}
+"""
+
+
+def tags(tree):
+    """Where the kernel counts who has which memory."""
+    header = "include/linux/pgalloc_tag.h"
+    if not tree.exists(header):
+        return
+
+    def older(text):
+        if tree.has(header, r"^union pgtag_ref_handle \{$"):
+            return text
+        text, n = re.subn(r"^static void drop\(.*?^\}\n", OLDER, text, flags=re.M | re.S)
+        if n != 1 or not tree.has(header, r"^static inline union codetag_ref "
+                                  r"\*get_page_tag_ref\(struct page \*page\)$"):
+            raise Error(header + ": how is a page's tag had?")
+        return text
+
+    tree.add_new("mm/unmapped/tags.h")
+    tree.add_new("mm/unmapped/tags.c", older)
+    add_objects_if(tree, "MEM_ALLOC_PROFILING", "tags.o")
+    path = "mm/unmapped/host.c"
+    tree.insert_after(path, r'^#include "policy.h"$', '#include "tags.h"\n')
+    tree.insert_before(path, r"^\t\tif \(unlikely\(any_poisoned\(page, order\)\)\)$",
+                       "\t\ttags_join(page, order);\n", within="host_put")
 
 
 def apply(tree):
@@ -25,3 +69,4 @@ def apply(tree):
     for name in OBJECTS:
         copy(tree, "kernel/%s.h" % name, "kernel/%s.c" % name)
     add_objects(tree, *["%s.o" % n for n in OBJECTS])
+    tags(tree)

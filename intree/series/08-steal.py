@@ -126,9 +126,30 @@ def allocator_parts(tree):
     tree.insert_before(path, r'^\tseq_printf\(m, "pages_free ', "\tsteal_stats_show(m);\n")
 
 
+NEXT_PAGE = """static struct page *next_page_noprof(struct llist_node **list, unsigned int *order,
+				     gfp_t gfp)
+"""
+HOOKS = """/* For memory allocation profiling they are pages of this line. */
+#define next_page(...) alloc_hooks(next_page_noprof(__VA_ARGS__))
+
+"""
+
+
 def apply(tree):
-    for name in ("core/adopt.h", "core/adopt.c", "steal.h", "steal.c"):
+    def profiled(text):
+        """Where the kernel counts who has which memory."""
+        if not tree.has("include/linux/alloc_tag.h", r"^#define alloc_hooks\("):
+            return text
+        text, n = re.subn(r"^static struct page \*next_page\(.*\n(?=\{)", NEXT_PAGE, text,
+                          flags=re.M)
+        where = "static void give_back("
+        if n != 1 or text.count(where) != 1:
+            raise Error("mm/unmapped/steal.c: no next_page() before give_back()")
+        return text.replace(where, HOOKS + where)
+
+    for name in ("core/adopt.h", "core/adopt.c", "steal.h"):
         tree.add_new("mm/unmapped/" + name)
+    tree.add_new("mm/unmapped/steal.c", profiled)
     add_objects(tree, "core/adopt.o", "steal.o")
     free_path(tree)
     allocator_parts(tree)

@@ -9,6 +9,7 @@
  *	secretmem image		an image that a program asks for itself, too late
  *				for the question that memfd_secret(2) answers
  *	secretmem huge		2 MiB by one entry, and who can't have that
+ *	secretmem split		such 2 MiB are split by the kernel into pages
  *	secretmem rows		ns for a touch and a free, which with -icount
  *				are instructions
  *	secretmem hold FILE	keep some until FILE is there
@@ -418,6 +419,65 @@ static void huge(void)
 	ok(direct_map_same(&start, &now), "DirectMap is what it was");
 }
 
+/* --- split ------------------------------------------------------------------ */
+
+#define SPLIT "/sys/kernel/debug/split_huge_pages"
+
+/*
+ * Folios of 2 MiB become ones of an order; or, "order,page", from 6.16 on, smaller and
+ * smaller ones towards that page.  Return: how many were split.
+ */
+static long split_folios(uint8_t *p, size_t bytes, const char *how)
+{
+	const long before = vmstat("thp_split_page");
+	char text[128];
+
+	snprintf(text, sizeof(text), "%d,0x%lx,0x%lx,%s", getpid(), (unsigned long)p,
+		 (unsigned long)(p + bytes), how);
+	if (file_write(SPLIT, text))
+		die("%s: %s", SPLIT, text);
+	return vmstat("thp_split_page") - before;
+}
+
+static void split(void)
+{
+	const char *const how[] = { "0", "0,5", "3" };
+	const size_t nr = sizeof(how) / sizeof(how[0]), bytes = nr * BLOCK;
+	struct direct_map start, now;
+	struct secret secret;
+	uint8_t *p;
+	size_t i, there = 0;
+	long done;
+	int fd;
+
+	if (um_shrink() || file_write(THP, "always"))
+		die("start");
+	direct_map_read(&start);
+	secret_new(&secret);
+	p = map_new(bytes, &fd);
+	ok(huge_faults(p, bytes) == (long)nr, "one entry for each 2 MiB");
+	for (i = 0; i < bytes / PAGE; i++)
+		secret_write(p + i * PAGE, &secret);
+	for (i = 0; i < nr; i++) {
+		done = split_folios(p + i * BLOCK, BLOCK, how[i]);
+		/* Older kernels don't show secret memory to who asks for it there. */
+		if (getenv("SPLITS"))
+			ok(done == 1, "split: %s (%ld)", how[i], done);
+		else
+			ok(done == 0, "not split: %s (%ld)", how[i], done);
+	}
+	for (i = 0; i < bytes / PAGE; i++)
+		there += secret_at(p + i * PAGE, &secret);
+	ok(there == bytes / PAGE, "all pages have what was written to them");
+	ok(um_stat("pages_allocated") == (long)(bytes / PAGE), "all are unmapped ones");
+	direct_map_read(&now);
+	ok(direct_map_same(&start, &now), "nothing is split in the direct map");
+	unmap_all(p, bytes, fd);
+	all_went_back("split");
+	direct_map_read(&now);
+	ok(direct_map_same(&start, &now), "DirectMap is what it was");
+}
+
 /* --- cost ------------------------------------------------------------------- */
 
 /* What it costs to free an ordinary page: that asks whether it is one of ours. */
@@ -489,6 +549,8 @@ int main(int argc, char **argv)
 		image();
 	else if (!strcmp(what, "huge"))
 		huge();
+	else if (!strcmp(what, "split"))
+		split();
 	else if (!strcmp(what, "rows"))
 		rows();
 	else if (!strcmp(what, "hold") && argc > 2)
