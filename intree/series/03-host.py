@@ -27,14 +27,26 @@ OBJECTS = ("direct_map", "contig", "map_local", "host", "poison",
 
 
 # Before references were small enough to be in page->flags, too.
-OLDER = """static void drop(struct page *page)
+OLDER = """static struct alloc_tag *tag_of(struct page *page)
+{
+	union codetag_ref *ref = get_page_tag_ref(page);
+	struct alloc_tag *tag = NULL;
+
+	if (!ref)
+		return NULL;
+	if (ref->ct && !is_codetag_empty(ref))
+		tag = ct_to_alloc_tag(ref->ct);
+	put_page_tag_ref(ref);
+	return tag;
+}
+
+static void take_off(struct page *page, unsigned long bytes)
 {
 	union codetag_ref *ref = get_page_tag_ref(page);
 
 	if (!ref)
 		return;
-	if (ref->ct && !is_codetag_empty(ref))
-		alloc_tag_sub(ref, 0);
+	alloc_tag_sub(ref, bytes);
 	put_page_tag_ref(ref);
 }
 """
@@ -49,7 +61,8 @@ def tags(tree):
     def older(text):
         if tree.has(header, r"^union pgtag_ref_handle \{$"):
             return text
-        text, n = re.subn(r"^static void drop\(.*?^\}\n", OLDER, text, flags=re.M | re.S)
+        text, n = re.subn(r"^static struct alloc_tag \*tag_of\(.*?^\}\n\nstatic void take_off\("
+                          r".*?^\}\n", OLDER, text, flags=re.M | re.S)
         if n != 1 or not tree.has(header, r"^static inline union codetag_ref "
                                   r"\*get_page_tag_ref\(struct page \*page\)$"):
             raise Error(header + ": how is a page's tag had?")

@@ -46,7 +46,14 @@ def apply(tree):
         return text.replace("page_rmappable_folio(", "prep_transhuge_page(")
 
     tree.add_new("mm/unmapped/page.h")
-    tree.add_new("mm/unmapped/page.c", rmappable)
+    path = "mm/unmapped/page.c"
+    tree.add_new(path, rmappable)
+    if tree.exists("mm/unmapped/tags.h"):
+        tree.insert_after(path, r'^#include "poison.h"$', '#include "tags.h"\n')
+        tree.insert_before(path, r"^\t/\* If that fails it has warned", "\ttags_split(page, order);\n",
+                           within="take_back")
+        tree.insert_before(path, r"^\tprep_compound_page\(page, order\);$",
+                           "\ttags_join(page, order);\n")
     add_objects(tree, "page.o")
     path = "mm/page_alloc.c"
     tree.insert_after(path, r'^#include "page_reporting.h"$',
