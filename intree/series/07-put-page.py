@@ -13,7 +13,8 @@ A static key keeps the look-up out of the way until somebody frees
 unmapped pages so.
 
 The free is told to page owner and allocation profiling when the block
-goes back, as its allocation was when it came.
+goes back, as its allocation was when it came.  What is a folio meanwhile
+has the one tag that profiling expects of it, in case it is split.
 """
 
 from makefile import add_objects
