@@ -12,8 +12,9 @@ CPU uses, so that no other has to be interrupted.
 
 CPUs and memory may go away.
 
-Where memory allocation profiling is there, a block that came page by
-page, or was split, is one call again before it is freed as one.
+Where memory allocation profiling is there, each page has a tag of its
+own, as it may be freed alone, and a block one for all before it is freed
+as one.
 """
 
 import re
@@ -38,6 +39,18 @@ OLDER = """static struct alloc_tag *tag_of(struct page *page)
 		tag = ct_to_alloc_tag(ref->ct);
 	put_page_tag_ref(ref);
 	return tag;
+}
+
+static void give(struct page *page, struct alloc_tag *tag)
+{
+	union codetag_ref *ref = get_page_tag_ref(page);
+
+	if (!ref)
+		return;
+	/* Not one that is marked as empty. */
+	ref->ct = NULL;
+	alloc_tag_ref_set(ref, tag);
+	put_page_tag_ref(ref);
 }
 
 static void take_off(struct page *page, unsigned long bytes)
@@ -73,6 +86,8 @@ def tags(tree):
     add_objects_if(tree, "MEM_ALLOC_PROFILING", "tags.o")
     path = "mm/unmapped/host.c"
     tree.insert_after(path, r'^#include "policy.h"$', '#include "tags.h"\n')
+    tree.insert_before(path, r"^\t\*pfn = page_to_pfn\(page\);$",
+                       "\tif (at_once)\n\t\ttags_split(page, order);\n", within="host_get")
     tree.insert_before(path, r"^\t\tif \(unlikely\(any_poisoned\(page, order\)\)\)$",
                        "\t\ttags_join(page, order);\n", within="host_put")
 

@@ -424,8 +424,8 @@ static void huge(void)
 #define SPLIT "/sys/kernel/debug/split_huge_pages"
 
 /*
- * Folios of 2 MiB become ones of an order; or, "order,page", from 6.16 on, smaller and
- * smaller ones towards that page.  Return: how many were split.
+ * Folios of 2 MiB become ones of an order; or, "order,page", smaller and smaller ones
+ * towards that page, where the kernel can do that.  Return: how many were split.
  */
 static long split_folios(uint8_t *p, size_t bytes, const char *how)
 {

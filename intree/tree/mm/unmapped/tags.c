@@ -2,10 +2,11 @@
 /*
  * Memory allocation profiling; see tags.h.
  *
- * What alloc_contig_range() hands out has a tag on each page, and so has what was split.
- * Each is a call in /proc/allocinfo.  Who frees such pages as one takes off all their
- * bytes, but the one call of the first page; the other tags would stay, and be found by
- * who has the pages next.
+ * A block comes with a tag for all of it, or with one on each page, from
+ * alloc_contig_range().  Each tag is a call in /proc/allocinfo.  Who frees a block as
+ * one takes off all its bytes, but the one call of the first page; the other tags would
+ * stay, and be found by who has the pages next.  Who frees a page without a tag, by
+ * __free_pages(), is warned.
  */
 #include "tags.h"
 
@@ -22,6 +23,20 @@ static struct alloc_tag *tag_of(struct page *page)
 		tag = ct_to_alloc_tag(ref.ct);
 	put_page_tag_ref(handle);
 	return tag;
+}
+
+static void give(struct page *page, struct alloc_tag *tag)
+{
+	union pgtag_ref_handle handle;
+	union codetag_ref ref;
+
+	if (!get_page_tag_ref(page, &ref, &handle))
+		return;
+	/* Not one that is marked as empty. */
+	ref.ct = NULL;
+	alloc_tag_ref_set(&ref, tag);
+	update_page_tag_ref(handle, &ref);
+	put_page_tag_ref(handle);
 }
 
 static void take_off(struct page *page, unsigned long bytes)
@@ -52,4 +67,16 @@ void __tags_join(struct page *page, unsigned int order)
 		this_cpu_add(tag->counters->bytes, bytes);
 		bytes = 0;
 	}
+}
+
+void __tags_split(struct page *page, unsigned int order)
+{
+	struct alloc_tag *tag = tag_of(page);
+	unsigned long i;
+
+	if (!tag)
+		return;
+	for (i = 1; i < 1UL << order; i++)
+		if (!tag_of(page + i))
+			give(page + i, tag);
 }
