@@ -56,6 +56,9 @@ class Monitor:
 
 
 TASK = re.compile(r"task:\S+\s+state:(\S).*ppid:\s*(\d+)")
+TROUBLE = re.compile(r"WARNING:|BUG|Oops|general protection|Kernel panic|"
+                     r"blocked for more|(?<!n)stall|soft lockup")
+LINES = 80
 
 
 def _of_interest(tasks):
@@ -70,12 +73,17 @@ def _of_interest(tasks):
 
 
 def explained(where, console):
-    """Lines on a machine that is gone: what where() said, and the end of its console."""
+    """Lines on a machine that is gone: what where() said, and its console, from the
+    first trouble in this test on, or the end of it.
+    """
     with open(console, errors="replace") as f:
         said = f.read().replace("\r", "").split("\n")
     panic = next((i for i, line in enumerate(said) if "Kernel panic" in line), len(said))
     tasks = next((i for i in range(panic, len(said)) if TASK.search(said[i])), len(said))
-    shown = said[max(0, tasks - 80):tasks]
+    test = max((i for i, line in enumerate(said) if "vm: test " in line), default=0)
+    first = next((i for i in range(test, tasks) if TROUBLE.search(said[i])),
+                 max(0, tasks - LINES))
+    shown = said[first:min(first + LINES, tasks)]
     if where:
         shown += _of_interest(said[tasks:])
     yield from ("QEMU: " + line for line in where)
