@@ -28,6 +28,12 @@ int machine_kvm(void)
 	return fd;
 }
 
+void machine_keep(void)
+{
+	if (ioctl(machine_kvm(), KVM_CREATE_VM, 0) < 0)
+		die("virtual machine");
+}
+
 void machine_create(struct machine *m, unsigned long type)
 {
 	m->fd = ioctl(machine_kvm(), KVM_CREATE_VM, type);

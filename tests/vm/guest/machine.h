@@ -24,6 +24,14 @@ struct machine {
 /* /dev/kvm, opened once. */
 int machine_kvm(void);
 
+/*
+ * A machine that does nothing, for as long as this process and its children live.
+ * With its first machine, and with the last, KVM has the scheduler's code changed
+ * (preempt_notifier_key).  That kills a kernel in QEMU 7.2's TCG sooner or later, if
+ * another CPU is busy there, unless one thread of QEMU's runs both.
+ */
+void machine_keep(void);
+
 /* In this order. @type: of KVM_CREATE_VM. */
 void machine_create(struct machine *m, unsigned long type);
 void machine_memory(struct machine *m, uint8_t *ram, size_t bytes);

@@ -14,6 +14,7 @@
 #include "code.h"
 #include "guest.h"
 #include "insiders.h"
+#include "machine.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -388,6 +389,7 @@ int main(void)
 	count = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		     0);
 	plain_page_allocator();
+	machine_keep();
 	/*
 	 * Reclaim starts early, at about 66 MiB free, and with it the shrinker;
 	 * the end of memory, where processes are killed, is far from there.
