@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// secretmem_fault(): a folio that is absent and clean already when it comes, and
-// that is given back in one step when it can't be used.
+// secretmem_fault(): a folio that is absent and clean already when it comes.  What it
+// does for others, where it always did, is in functions that leave such a one alone.
 
 @alloc_folio@
 identifier folio, gfp;
@@ -24,48 +24,26 @@ identifier page, gfp;
   ...>
   }
 
-@no_unmap@
+@unmap@
 expression E;
 identifier err;
-statement S;
 @@
   secretmem_fault(...)
   {
   <...
 - err = set_direct_map_invalid_noflush(E);
-- if (err) S
++ err = secretmem_unmap_page(E);
   ...>
   }
 
-@no_map@
+@map@
 expression E;
 @@
   secretmem_fault(...)
   {
   <...
 - set_direct_map_default_noflush(E);
-  ...>
-  }
-
-@discard_folio@
-expression folio;
-@@
-  secretmem_fault(...)
-  {
-  <...
-- folio_put(folio);
-+ secretmem_discard_folio(folio);
-  ...>
-  }
-
-@discard_page@
-expression page;
-@@
-  secretmem_fault(...)
-  {
-  <...
-- put_page(page);
-+ secretmem_discard_folio(page_folio(page));
++ secretmem_map_page(E);
   ...>
   }
 

@@ -15,66 +15,50 @@ they are.  Pages come from the nodes that the policy of the mapping, or of
 the task, and its cpuset allow.
 
 Where the allocator is not there, in the configuration or on the
-machine, pages are taken out one by one as before, now in one place.  So
-are they when it finds no more memory: it leaves the last of it to others,
-and it is for the page allocator to reclaim and to call the OOM killer.
+machine, pages are taken out one by one as before.  So are they when it
+finds no more memory: it leaves the last of it to others, and it is for
+the page allocator to reclaim and to call the OOM killer.
 """
 
-FOLIO_ALLOC = """/* A zeroed folio that the direct map does not have, nor any TLB. */
+FOLIO_ALLOC = """/* A zeroed folio, which the direct map does not have if it is the allocator's. */
 static struct folio *secretmem_alloc_folio(struct vm_fault *vmf, gfp_t gfp)
 {
-	unsigned long addr;
-	struct folio *folio;
-
-	folio = unmapped_fault_folio(vmf, gfp, 0);
-	if (folio)
-		return folio;
+	struct folio *folio = unmapped_fault_folio(vmf, gfp, 0);
 
 	/* None to be had: let the page allocator do what it does then. */
-	folio = folio_alloc(gfp | __GFP_ZERO, 0);
-	if (!folio)
-		return NULL;
-	if (set_direct_map_invalid_noflush(&folio->page)) {
-		folio_put(folio);
-		return NULL;
-	}
-	addr = (unsigned long)folio_address(folio);
-	flush_tlb_kernel_range(addr, addr + PAGE_SIZE);
-	return folio;
+	return folio ? folio : folio_alloc(gfp | __GFP_ZERO, 0);
 }
 
 """
-PAGE_ALLOC = """/* A zeroed page that the direct map does not have, nor any TLB. */
+PAGE_ALLOC = """/* A zeroed page, which the direct map does not have if it is the allocator's. */
 static struct page *secretmem_alloc_page(struct vm_fault *vmf, gfp_t gfp)
 {
-	unsigned long addr;
-	struct folio *folio;
-	struct page *page;
-
-	folio = unmapped_fault_folio(vmf, gfp, 0);
-	if (folio)
-		return &folio->page;
+	struct folio *folio = unmapped_fault_folio(vmf, gfp, 0);
 
 	/* None to be had: let the page allocator do what it does then. */
-	page = alloc_page(gfp | __GFP_ZERO);
-	if (!page)
-		return NULL;
-	if (set_direct_map_invalid_noflush(page)) {
-		put_page(page);
-		return NULL;
-	}
-	addr = (unsigned long)page_address(page);
-	flush_tlb_kernel_range(addr, addr + PAGE_SIZE);
-	return page;
+	return folio ? &folio->page : alloc_page(gfp | __GFP_ZERO);
 }
 
 """
-DISCARD = """/* One that the page cache did not take. */
-static void secretmem_discard_folio(struct folio *folio)
+UNMAP = """/* From the direct map, and from all TLBs. */
+static int secretmem_unmap_page(struct page *page)
 {
-	if (!unmapped_owns(&folio->page))
-		set_direct_map_default_noflush(&folio->page);
-	folio_put(folio);
+	unsigned long addr = (unsigned long)page_address(page);
+	int err;
+
+	if (unmapped_owns(page))
+		return 0;
+	err = set_direct_map_invalid_noflush(page);
+	if (!err)
+		flush_tlb_kernel_range(addr, addr + PAGE_SIZE);
+	return err;
+}
+
+/* One that the page cache did not take. */
+static void secretmem_map_page(struct page *page)
+{
+	if (!unmapped_owns(page))
+		set_direct_map_default_noflush(page);
 }
 
 """
@@ -101,9 +85,10 @@ def apply(tree):
     tree.replace(path, r"^\t+/\*\n\t+ \* If a split of large page was required, it\n"
                        r"(?:\t+ \* .*\n)+\t+ \*/\n", "", within="secretmem_fault")
     tree.cocci(path, "secretmem.cocci",
-               there=[r"secretmem_alloc_\w+\(vmf, gfp\);", r"secretmem_discard_folio\("])
+               there=[r"secretmem_alloc_\w+\(vmf, gfp\);", r"secretmem_unmap_page\(",
+                      r"secretmem_map_page\("])
     alloc = FOLIO_ALLOC if tree.has(path, r"secretmem_alloc_folio\(") else PAGE_ALLOC
-    tree.insert_before(path, r"^static vm_fault_t secretmem_fault\(", alloc + DISCARD)
+    tree.insert_before(path, r"^static vm_fault_t secretmem_fault\(", alloc + UNMAP)
     tree.insert_after(path, r"^static void secretmem_free_folio\(struct folio \*folio\)\n\{$",
                       FREE)
     tree.insert_after(path, r"^\tconst char \*anon_name = \"\[secretmem\]\";\n(?:\tint err;\n)?$",
@@ -112,4 +97,4 @@ def apply(tree):
     tree.insert_after(path, r'^#include "internal.h"$', '#include "unmapped/page.h"\n')
     last_look(tree)
     tree.require(path, "secretmem_fault", gone=[
-        "set_direct_map", "flush_tlb", r"\baddr\b", r"\bfolio_put\(", r"\bput_page\("])
+        "set_direct_map", "flush_tlb", r"\baddr\b"])
