@@ -6,7 +6,7 @@ folios of secret memory cost no more than small ones: give those out where
 file, mapping and alignment allow, and mappings an address that does.
 
 Whether that is wanted is what /sys/kernel/mm/transparent_hugepage/enabled
-says, and madvise(MADV_HUGEPAGE) where it says so.  What is accounted to
+and prctl(PR_SET_THP_DISABLE) say, and madvise(2) where these say so.  What is accounted to
 RLIMIT_MEMLOCK is what a folio takes.  So as not to take from others what
 nobody has touched, a large one must leave half of the limit.
 
@@ -17,11 +17,12 @@ must look at large ones now.
 ADD_HUGE = """#ifdef CONFIG_TRANSPARENT_HUGEPAGE
 static bool secretmem_wants_huge(struct vm_area_struct *vma)
 {
-	if (test_bit(TRANSPARENT_HUGEPAGE_FLAG, &transparent_hugepage_flags))
-		return !(vma->vm_flags & VM_NOHUGEPAGE);
-	return vma->vm_flags & VM_HUGEPAGE &&
-	       test_bit(TRANSPARENT_HUGEPAGE_REQ_MADV_FLAG,
-			&transparent_hugepage_flags);
+	if (DISABLED)
+		return false;
+	return test_bit(TRANSPARENT_HUGEPAGE_FLAG, &transparent_hugepage_flags) ||
+	       (vma->vm_flags & VM_HUGEPAGE &&
+		test_bit(TRANSPARENT_HUGEPAGE_REQ_MADV_FLAG,
+			 &transparent_hugepage_flags));
 }
 
 /*
@@ -40,7 +41,7 @@ static struct page *secretmem_add_huge(struct vm_fault *vmf)
 	if (!secretmem_wants_huge(vmf->vma) || !pmd_none(*vmf->pmd) ||
 	    start + HPAGE_PMD_SIZE > i_size_read(inode) ||
 	    !SUITABLE ||
-	    filemap_range_has_page(mapping, start, start + HPAGE_PMD_SIZE - 1))
+ROOM	    filemap_range_has_page(mapping, start, start + HPAGE_PMD_SIZE - 1))
 		return NULL;
 	folio = unmapped_fault_folio(vmf, gfp, HPAGE_PMD_ORDER);
 	if (!folio)
@@ -59,21 +60,20 @@ static struct page *secretmem_add_huge(struct vm_fault *vmf)
 #endif
 
 """
-ACCOUNT = """	if (!secretmem_account_huge(inode->i_private, folio)) {
+ROOM = """	    !secretmem_room_for_huge(inode->i_private) ||
+"""
+ACCOUNT = """	if (!secretmem_account_folio(inode->i_private, folio)) {
 		folio_put(folio);
 		return NULL;
 	}
 """
 UNACCOUNT = """	secretmem_unaccount_folio(inode->i_private, folio);
 """
-ACCOUNT_HUGE = """static bool secretmem_account_huge(struct secretmem_inode_state *state,
-				   struct folio *folio)
+ROOM_FOR_HUGE = """static bool secretmem_room_for_huge(struct secretmem_inode_state *state)
 {
 	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
 
-	if (atomic_long_read(&state->user->locked_vm) + HPAGE_PMD_NR > limit / 2)
-		return false;
-	return secretmem_account_folio(state, folio);
+	return atomic_long_read(&state->user->locked_vm) + HPAGE_PMD_NR <= limit / 2;
 }
 
 """
@@ -109,6 +109,17 @@ def gup(tree):
                      within="gup_fast_folio_allowed")
 
 
+def disabled(tree):
+    """By madvise(2) or prctl(2)."""
+    header = "include/linux/huge_mm.h"
+    if tree.has(header, r"\bvma_thp_disabled\([^)]*bool forced_collapse\)"):
+        return "vma_thp_disabled(vma, vma->vm_flags, false)"
+    if tree.has(header, r"\bvma_thp_disabled\("):
+        return "vma_thp_disabled(vma, vma->vm_flags)"
+    return "vma->vm_flags & VM_NOHUGEPAGE ||\n" \
+           "\t    test_bit(MMF_DISABLE_THP, &vma->vm_mm->flags)"
+
+
 def apply(tree):
     gup(tree)
     path = "mm/secretmem.c"
@@ -118,13 +129,15 @@ def apply(tree):
         suitable = "transhuge_vma_suitable(vmf->vma, vmf->address & HPAGE_PMD_MASK)"
     accounts = tree.has(path, r"\bsecretmem_account_folio\(")
     text = ADD_HUGE.replace("UNACCOUNT", UNACCOUNT if accounts else "") \
-        .replace("ACCOUNT", ACCOUNT if accounts else "").replace("SUITABLE", suitable)
+        .replace("ACCOUNT", ACCOUNT if accounts else "") \
+        .replace("ROOM", ROOM if accounts else "") \
+        .replace("SUITABLE", suitable).replace("DISABLED", disabled(tree))
     if not tree.has("mm/internal.h", r"\b__folio_mark_uptodate\(") and \
             not tree.has("include/linux/page-flags.h", r"\b__folio_mark_uptodate\("):
         text = text.replace("__folio_mark_uptodate(folio)", "__SetPageUptodate(&folio->page)")
     if accounts:
         # Only where huge pages are.
-        text = text.replace("/*\n * The 2 MiB", ACCOUNT_HUGE + "/*\n * The 2 MiB")
+        text = text.replace("/*\n * The 2 MiB", ROOM_FOR_HUGE + "/*\n * The 2 MiB")
     tree.insert_before(path, r"^static vm_fault_t secretmem_fault\(", text)
     tree.insert_before(path, r"^\t\t\w+ = secretmem_alloc_\w+\(vmf, gfp\);$", TRY,
                        within="secretmem_fault")

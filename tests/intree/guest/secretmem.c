@@ -30,6 +30,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -404,6 +405,12 @@ static void huge(void)
 	unmap_all(p, BLOCK + PAGE, fd);
 	if (getenv("ACCOUNTS"))
 		limited(bytes);
+	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	p = map_new(bytes, &fd);
+	ok(huge_faults(p, bytes) == 0 && um_stat("pages_allocated") == 16,
+	   "PR_SET_THP_DISABLE: page by page (%ld)", um_stat("pages_allocated"));
+	prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+	unmap_all(p, bytes, fd);
 	file_write(THP, "madvise");
 	p = map_new(2 * BLOCK, &fd);
 	ok(huge_faults(p, BLOCK) == 0, "madvise: not without");
