@@ -23,9 +23,9 @@ DEFINE_STATIC_KEY_FALSE(unmapped_put_page_key);
 
 void unmapped_put_page_enable(void)
 {
-	if (!unmapped_allocator.caches || unmapped_put_page_enabled())
-		return;
-	static_branch_enable(&unmapped_put_page_key);
+	/* Always: while somebody else is at it, some branches are set and others not. */
+	if (unmapped_allocator.caches)
+		static_branch_enable(&unmapped_put_page_key);
 }
 
 /* Inlined, as each page that is freed comes here. */
