@@ -123,8 +123,15 @@ static int execmem_set_page_valid(struct page *page, unsigned int nr, bool valid
 RETIRE = """
 /*
  * What is cached by now are pages of the direct map.  Whole areas are given back;
- * what is left of others, of which part is in use for good, is given to nobody.
+ * what is free of others, now or later, is given to nobody.
  */
+static bool execmem_is_retired(void *ptr)
+{
+	/* Areas of later have these flags. */
+	return unmapped_vm_flags() &&
+	       !(find_vm_area(ptr)->flags & VM_FLUSH_RESET_PERMS);
+}
+
 void __init execmem_cache_retire(void)
 {
 	MA_STATE(mas, &execmem_cache.free_areas, 0, ULONG_MAX);
@@ -217,6 +224,10 @@ def retire(tree, path):
     tree.insert_before("include/linux/execmem.h", r"^#ifdef CONFIG_ARCH_HAS_EXECMEM_ROX$",
                       "/* At the start of the allocator of unmapped pages. */\n"
                       "void execmem_cache_retire(void);\n\n")
+    tree.replace(path, r"^\terr = execmem_cache_add_locked\(ptr, size, gfp_mask\);$",
+                 "\tif (!execmem_is_retired(ptr))\n"
+                 "\t\terr = execmem_cache_add_locked(ptr, size, gfp_mask);",
+                 within="__execmem_cache_free")
     path = "mm/unmapped/execmem.c"
     tree.replace(path, r"^\tif \(execmem\)\n\t\tunmapped_put_page_enable\(\);$",
                  "\tif (!execmem)\n\t\treturn 0;\n\tunmapped_put_page_enable();\n"
