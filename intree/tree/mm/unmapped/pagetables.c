@@ -229,7 +229,7 @@ MODULE_PARM_DESC(pagetables, "page tables are read-only in the direct map (defau
 static int __init unmapped_pagetables_init(void)
 {
 	struct shrinker *shrinker;
-	int err;
+	int err, state;
 
 	/* Without the first allocator it is the wrong machine for this one, too. */
 	if (!pagetables || !unmapped_allocator.caches)
@@ -244,13 +244,14 @@ static int __init unmapped_pagetables_init(void)
 	err = allocator_init(&tables, &ops, NULL, nr_node_ids, host_end_pfn());
 	if (err)
 		goto err_shrinker;
-	err = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "mm/pagetables:dead", NULL,
-					cpu_dead);
-	if (err < 0)
+	state = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "mm/pagetables:dead",
+					  NULL, cpu_dead);
+	err = min(state, 0);
+	if (err)
 		goto err_allocator;
 	err = register_memory_notifier(&memory_notifier);
 	if (err)
-		goto err_allocator;
+		goto err_state;
 	tables.batch_limit = 1;
 	shrinker->count_objects = count;
 	shrinker->scan_objects = scan;
@@ -261,6 +262,8 @@ static int __init unmapped_pagetables_init(void)
 	static_branch_enable(&enabled);
 	return 0;
 
+err_state:
+	cpuhp_remove_state_nocalls(state);
 err_allocator:
 	allocator_destroy(&tables);
 err_shrinker:
