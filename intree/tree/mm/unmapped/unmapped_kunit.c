@@ -204,7 +204,9 @@ static void every_order(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, m->c.pages, m->c.absent);
 		KUNIT_EXPECT_EQ(test, 0, allocator_free(&m->a, pfn, order));
 	}
-	KUNIT_EXPECT_EQ(test, 1UL, m->c.flushes);
+	/* Unless there was nothing whole, and pieces served until there was. */
+	if (!(m->c.pages % BLOCK_PAGES))
+		KUNIT_EXPECT_EQ(test, 1UL, m->c.flushes);
 	KUNIT_EXPECT_PTR_EQ(test, (const char *)NULL, allocator_validate(&m->a));
 }
 
