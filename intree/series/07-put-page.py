@@ -44,6 +44,8 @@ def apply(tree):
     def rmappable(text):
         if tree.has("mm/internal.h", r"\bpage_rmappable_folio\("):
             return text
+        if text.count("page_rmappable_folio(") != 1:
+            raise Error("page.c: where does a page become a folio?")
         return text.replace("page_rmappable_folio(", "prep_transhuge_page(")
 
     tree.add_new("mm/unmapped/page.h")

@@ -68,11 +68,15 @@ def apply(tree):
             return text
         if not tree.has("mm/internal.h", r"^int folio_isolate_lru\("):
             raise Error("mm/internal.h: what does folio_isolate_lru() return?")
-        where = "/* Off the LRU lists.  Return"
-        text = text.replace(where, ISOLATE + where)
-        where = "/*\n * Return: pages moved off one block"
-        return text.replace(where, TARGET + where).replace(
-            "migrate_pages(&folios, target,", "migrate_pages(&folios, target_page,")
+        for where, what in [
+                ("/* Off the LRU lists.  Return", ISOLATE + "/* Off the LRU lists.  Return"),
+                ("/*\n * Return: pages moved off one block",
+                 TARGET + "/*\n * Return: pages moved off one block"),
+                ("migrate_pages(&folios, target,", "migrate_pages(&folios, target_page,")]:
+            if text.count(where) != 1:
+                raise Error("move.c: where is '%s'?" % where)
+            text = text.replace(where, what)
+        return text
 
     add_counter(tree, "moved, pages of others that were in the way")
     tree.add_new("mm/unmapped/move.h")
