@@ -12,9 +12,8 @@ CPU uses, so that no other has to be interrupted.
 
 CPUs and memory may go away.
 
-Where memory allocation profiling is there, each page has a tag of its
-own, as it may be freed alone, and a block one for all before it is freed
-as one.
+With memory allocation profiling each page has a tag of its own, since it
+may be freed alone; these become one before a block is freed as a whole.
 """
 
 import re

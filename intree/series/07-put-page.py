@@ -9,8 +9,8 @@ lists of free pages, the next to get one would fault.
 There is one place for it, where a page has no references and no state
 any more and nobody has written to it yet through the direct map.  No
 page flag is needed: the table of blocks knows which pages are unmapped.
-A static key keeps the look-up out of the way until somebody frees
-unmapped pages so.
+A static key keeps the look-up out of the way until the first user whose
+pages are freed by reference.
 
 The free is told to page owner and allocation profiling when the block
 goes back, as its allocation was when it came.  What is a folio meanwhile

@@ -12,9 +12,9 @@ lies in such a block, and if so put it on a list of the allocator's
 instead.  A work takes over what is there, every few seconds and with
 one flush; with the last page the entry heals.
 
- - It is asked after free_pages_prepare(), when the page is free for all
-   that account for pages, and not in it: some callers of that do not
-   look at what it returns.
+ - The question comes after free_pages_prepare(), when the page is free
+   for all that account for pages, and not in it, because some callers
+   ignore what that returns.
  - No zone or per-CPU list is locked there, and no lock is taken.  The
    list is one that is added to by cmpxchg, so that any context that may
    free pages can do it, those of free_pages_nolock() included.

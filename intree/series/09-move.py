@@ -4,8 +4,8 @@
 A block that is owned in part is completed out of what others free in it.
 But page cache, tmpfs and memory of programs may be beside our pages for
 as long as the machine runs: in one test, which takes secrets when memory
-has no whole block left, tmpfs' pages kept 17 of 20 blocks from becoming
-whole.
+has no whole block left, tmpfs' pages kept 16 and 17 of 20 blocks from
+becoming whole.
 
 When nothing that can't be moved is left in such a block, move the rest
 to another place of its zone, by migrate_pages().  The old pages are freed

@@ -23,7 +23,8 @@ while it is mapped so remains what it was:
  - The GHCB of a SEV-ES guest is unmapped where KVM can't sleep.  A
    process that has unmapped memory mapped can't have such a guest.
 
-A failure to map no longer leaks that reference.
+unmapped_kmap() can fail, unlike kmap() on x86-64, so the reference is
+dropped then.
 
 Ordinary pages are mapped as before.
 """

@@ -4,7 +4,7 @@
 Hibernation is refused while somebody has unmapped memory, since whoever
 asks for that does not want it on a disk.  Code is no secret in this
 sense, nor are buffers of devices, such as the host memory of an NVMe
-drive.  Both were saved ever since, and on a machine that has modules, or
+drive.  Both have always been saved, and on a machine that has modules, or
 such a drive, there would be no hibernation any more.
 
 So mark their pages, and do not count them.  What remains is how to read

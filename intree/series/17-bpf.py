@@ -8,6 +8,9 @@ them may split another entry of the direct map.
 Take whole blocks for them, and map each by one entry: of the direct map
 nothing is changed, and a program needs one entry of the TLB, as was the
 intention.  The area itself may be split later without harm.
+
+Where module_alloc() is not told what for (6.1), a pack is known by its
+size, a multiple of 2 MiB.  A module of just that size is mapped so, too.
 """
 
 from tree import Error
@@ -16,7 +19,7 @@ from tree import Error
 def apply(tree):
     path = "mm/execmem.c"
     if not tree.exists(path):
-        # Of what comes here only packs are a multiple of 2 MiB.
+        # Of what comes here hardly anything but packs is a multiple of 2 MiB.
         path = "arch/x86/kernel/module.c"
         tree.insert_before(path, r"^#include <linux/vmalloc.h>$",
                            "#include <linux/unmapped.h>\n")
