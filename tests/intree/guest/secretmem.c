@@ -376,6 +376,7 @@ static void huge(void)
 {
 	const size_t bytes = 16 * BLOCK;
 	struct direct_map start, now;
+	long faults, pages;
 	uint8_t *p;
 	int fd;
 
@@ -407,8 +408,9 @@ static void huge(void)
 		limited(bytes);
 	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	p = map_new(bytes, &fd);
-	ok(huge_faults(p, bytes) == 0 && um_stat("pages_allocated") == 16,
-	   "PR_SET_THP_DISABLE: page by page (%ld)", um_stat("pages_allocated"));
+	faults = huge_faults(p, bytes);
+	pages = um_stat("pages_allocated");
+	ok(faults == 0 && pages == 16, "PR_SET_THP_DISABLE: page by page (%ld)", pages);
 	prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
 	unmap_all(p, bytes, fd);
 	file_write(THP, "madvise");
