@@ -359,14 +359,17 @@ static bool insiders_seen(void)
 	return count->secrets > 0 && count->modules > 0 && count->programs > 0;
 }
 
-/* All that is to happen has, or on a slow machine needs some more time: @more times. */
-static void take_time(int seconds, int *more)
+/*
+ * All that is to happen has, or on a slow machine needs some more time: @more times,
+ * and said @margin seconds before the end, as those who wait for others are late.
+ */
+static void take_time(int seconds, int margin, int *more)
 {
 	bool seen = count->made > 10 * seconds / 30 && count->touched > count->made &&
 		    count->machines > 0 && count->turns > 0 && limit_met() > 0 &&
 		    (!insiders() || insiders_seen());
 
-	if (!seen && *more && now_s() >= count->end - 10) {
+	if (!seen && *more && now_s() >= count->end - margin) {
 		count->end += 10;
 		--*more;
 	}
@@ -376,8 +379,9 @@ int main(void)
 {
 	const char *text = getenv("SOAK_SECONDS");
 	const char *debug = getenv("DEBUG"); /* a kernel that checks all it does */
+	bool slow = debug && !strcmp(debug, "yes");
 	int seconds = text ? atoi(text) : 30, i, status;
-	int more = debug && !strcmp(debug, "yes") ? 60 : 12;
+	int more = slow ? 60 : 12, margin = slow ? 50 : 10;
 	unsigned int seed = (text = getenv("SOAK_SEED")) ? strtoul(text, 0, 0)
 							 : (unsigned long)time(NULL);
 	long free_before, released, hogs = 0, areas = 0, allocated = 0, failures, stays;
@@ -427,7 +431,7 @@ int main(void)
 	if (!cpu_pid)
 		cpus(seed);
 	while (!over()) {
-		take_time(seconds, &more);
+		take_time(seconds, margin, &more);
 		usleep(50000 + rand_r(&seed) % 200000);
 		i = rand_r(&seed) % workers;
 		kill(pids[i], SIGKILL);
