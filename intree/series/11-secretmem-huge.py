@@ -5,10 +5,10 @@ The allocator's blocks are of 2 MiB and absent as a whole, so that large
 folios of secret memory cost no more than small ones: give those out where
 file, mapping and alignment allow, and mappings an address that does.
 
-Whether that is wanted is what /sys/kernel/mm/transparent_hugepage/enabled
-and prctl(PR_SET_THP_DISABLE) say, and madvise(2) where these say so.  What is accounted to
-RLIMIT_MEMLOCK is what a folio takes.  So as not to take from others what
-nobody has touched, a large one must leave half of the limit.
+Whether that is wanted is what transparent_hugepage/enabled in /sys and
+prctl(PR_SET_THP_DISABLE) say, and madvise(2) where these say so.  What is
+accounted to RLIMIT_MEMLOCK is what a folio takes.  So as not to take from
+others what nobody has touched, a large one must leave half of the limit.
 
 get_user_pages_fast() told secret memory by its folios being small, and
 must look at large ones now.
