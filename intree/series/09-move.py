@@ -68,11 +68,11 @@ def apply(tree):
             return text
         if not tree.has("mm/internal.h", r"^int folio_isolate_lru\("):
             raise Error("mm/internal.h: what does folio_isolate_lru() return?")
-        for where, what in [
-                ("/* Off the LRU lists.  Return", ISOLATE + "/* Off the LRU lists.  Return"),
-                ("/*\n * Return: pages moved off one block",
-                 TARGET + "/*\n * Return: pages moved off one block"),
-                ("migrate_pages(&folios, target,", "migrate_pages(&folios, target_page,")]:
+        isolate = "/* Off the LRU lists.  Return"
+        target = "/*\n * Return: pages moved off one block"
+        for where, what in [(isolate, ISOLATE + isolate), (target, TARGET + target),
+                            ("migrate_pages(&folios, target,",
+                             "migrate_pages(&folios, target_page,")]:
             if text.count(where) != 1:
                 raise Error("move.c: where is '%s'?" % where)
             text = text.replace(where, what)

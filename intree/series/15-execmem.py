@@ -121,17 +121,17 @@ static int execmem_set_page_valid(struct page *page, unsigned int nr, bool valid
 
 """
 RETIRE = """
-/*
- * What is cached by now are pages of the direct map.  Whole areas are given back;
- * what is free of others, now or later, is given to nobody.
- */
+/* Whether memory is of an area of before the allocator; later ones have this flag. */
 static bool execmem_is_retired(void *ptr)
 {
-	/* Areas of later have these flags. */
 	return unmapped_vm_flags() &&
 	       !(find_vm_area(ptr)->flags & VM_FLUSH_RESET_PERMS);
 }
 
+/*
+ * What is cached by now are pages of the direct map.  Whole areas are given back;
+ * what is free of others, now or later, is given to nobody.
+ */
 void __init execmem_cache_retire(void)
 {
 	MA_STATE(mas, &execmem_cache.free_areas, 0, ULONG_MAX);
