@@ -56,7 +56,7 @@ class Monitor:
 
 
 TASK = re.compile(r"task:\S+\s+state:(\S).*ppid:\s*(\d+)")
-TROUBLE = re.compile(r"WARNING:|BUG|Oops|general protection|Kernel panic|"
+TROUBLE = re.compile(r"WARNING:|(?<!E)BUG|Oops|general protection|Kernel panic|"
                      r"blocked for more|(?<!n)stall|soft lockup")
 LINES = 80
 
