@@ -112,22 +112,18 @@ GMEM = """
 #define KVM_GMEM_UNMAPPED	(GUEST_MEMFD_FLAG_UNMAPPED | \\
 				 GUEST_MEMFD_FLAG_UNMAPPED_NO_ZERO)
 
-#ifdef CONFIG_UNMAPPED_ALLOC
-/* Of a VM, or of any (NULL).  What hardware encrypts it reaches in its own ways. */
+bool __weak kvm_arch_supports_gmem_unmapped(struct kvm *kvm)
+{
+	return false;
+}
+
+/* Of a VM, or of any (NULL). */
 u64 kvm_gmem_unmapped_flags(struct kvm *kvm)
 {
-	if (!unmapped_available() ||
-	    (kvm && kvm->arch.vm_type != KVM_X86_DEFAULT_VM &&
-	     kvm->arch.vm_type != KVM_X86_SW_PROTECTED_VM))
+	if (!unmapped_available() || (kvm && !kvm_arch_supports_gmem_unmapped(kvm)))
 		return 0;
 	return KVM_GMEM_UNMAPPED;
 }
-#else
-u64 kvm_gmem_unmapped_flags(struct kvm *kvm)
-{
-	return 0;
-}
-#endif
 
 static u64 kvm_gmem_flags(struct inode *inode)
 {
@@ -167,6 +163,15 @@ static struct folio *kvm_gmem_add_unmapped(struct inode *inode, pgoff_t index,
 		return ERR_PTR(err);
 	}
 	return folio;
+}
+"""
+ARCH_DECLARED = "bool kvm_arch_supports_gmem_unmapped(struct kvm *kvm);\n"
+ARCH = """
+/* What hardware encrypts it reaches in its own ways. */
+bool kvm_arch_supports_gmem_unmapped(struct kvm *kvm)
+{
+	return kvm->arch.vm_type == KVM_X86_DEFAULT_VM ||
+	       kvm->arch.vm_type == KVM_X86_SW_PROTECTED_VM;
 }
 """
 CREATE = """
@@ -218,7 +223,9 @@ def newest(tree, path):
                       r"^#define GUEST_MEMFD_FLAG_INIT_SHARED\b", UAPI[1:])
     host = "include/linux/kvm_host.h"
     tree.insert_after(host, r"^bool kvm_arch_supports_gmem_init_shared\(struct kvm \*kvm\);$",
-                      "u64 kvm_gmem_unmapped_flags(struct kvm *kvm);\n")
+                      ARCH_DECLARED + "u64 kvm_gmem_unmapped_flags(struct kvm *kvm);\n")
+    tree.insert_before("arch/x86/kvm/x86.c", r"^#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_PREPARE$",
+                       ARCH[1:] + "\n")
     tree.replace(host, r"^\treturn flags;$", "\treturn flags | kvm_gmem_unmapped_flags(kvm);",
                  within="kvm_gmem_get_supported_flags")
     tree.replace(path, r"^\tfolio = (__filemap_get_folio_mpol\()(.*\n)\s*(.*\n)\s*(.*;)$",
@@ -261,6 +268,11 @@ def older(tree, path):
     tree.insert_after("include/uapi/linux/kvm.h", r"^#define KVM_CAP_X86_GUEST_MODE 238$",
                       "/* As newer kernels have it: flags of KVM_CREATE_GUEST_MEMFD. */\n"
                       "#define KVM_CAP_GUEST_MEMFD_FLAGS 244\n")
+    tree.insert_before("include/linux/kvm_host.h",
+                       r"^int kvm_gmem_get_pfn\(struct kvm \*kvm, struct kvm_memory_slot \*slot,$",
+                       ARCH_DECLARED)
+    tree.insert_before("arch/x86/kvm/x86.c", r"^#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_PREPARE$",
+                       "#ifdef CONFIG_KVM_PRIVATE_MEM\n" + ARCH[1:] + "#endif\n\n")
     tree.insert_after("virt/kvm/kvm_mm.h", r"^void kvm_gmem_init\(struct module \*module\);$",
                       "u64 kvm_gmem_unmapped_flags(struct kvm *kvm);\n")
     tree.insert_after("virt/kvm/kvm_main.c",
