@@ -9,10 +9,10 @@ and by vfree(), which makes page after page invalid and valid again.
 Nothing makes them whole.
 
 Pages that the direct map does not have need none of that.  Let areas
-with VM_FLUSH_RESET_PERMS have them, and let set_memory_*() and vfree()
-leave alone what has no alias in the direct map.  A change of permissions
-is one of the area alone then, and its flush one of that area, not of all
-that all CPUs have, if it is of no more pages than CPA flushes singly, 33.
+with VM_FLUSH_RESET_PERMS have them.  A change of permissions is one of
+the area alone then (the patch before), and its flush one of that area,
+not of all that all CPUs have, if it is of no more pages than CPA flushes
+singly, 33.
 
 So nobody reads or writes code through the direct map any more: not
 those who are meant to, text_poke() and /proc/kcore, and not those who
@@ -50,16 +50,7 @@ config UNMAPPED_EXECMEM
 
 	  If unsure, say N.
 """
-HEADER = """#ifdef CONFIG_UNMAPPED_EXECMEM
-
-/*
- * Whether a page is out of the direct map for good, so that no change of
- * permissions may touch it there: one of the allocator's, in use or free.
- * Context: any.
- */
-bool pfn_unmapped(unsigned long pfn);
-
-/*
+HEADER = """/*
  * What has vmalloc() take such pages, and whole blocks with one entry each if it
  * is 2 MiB or more: VM_FLUSH_RESET_PERMS and VM_ALLOW_HUGE_VMAP; 0 as long as
  * there is no allocator.
@@ -73,13 +64,8 @@ unsigned long unmapped_vm_flags(void);
 unsigned long unmapped_vmalloc_pages(int nid, gfp_t gfp, unsigned int order,
 				     unsigned long nr, struct page **pages);
 
-#else
-
-static inline bool pfn_unmapped(unsigned long pfn)
-{
-	return false;
-}
-
+"""
+STUBS = """
 static inline unsigned long unmapped_vm_flags(void)
 {
 	return 0;
@@ -91,34 +77,6 @@ static inline unsigned long unmapped_vmalloc_pages(int nid, gfp_t gfp,
 {
 	return 0;
 }
-
-#endif /* CONFIG_UNMAPPED_EXECMEM */
-
-"""
-# /proc/kcore: where the rest of the file uses the direct map.
-VREAD = """/* The same from a page that the direct map does not have. */
-static size_t vread_unmapped(struct page *page, unsigned long offset, size_t bytes,
-			     struct iov_iter *iter)
-{
-	void *from = unmapped_map_local(page);
-	size_t copied;
-
-	pagefault_disable();
-	copied = copy_to_iter(from + offset, bytes, iter);
-	pagefault_enable();
-	unmapped_unmap_local(from);
-	return copied;
-}
-
-"""
-VALID = """/* What the direct map does not have stays out of it. */
-static int execmem_set_page_valid(struct page *page, unsigned int nr, bool valid)
-{
-	if (pfn_unmapped(page_to_pfn(page)))
-		return 0;
-	return set_direct_map_valid_noflush(page, nr, valid);
-}
-
 """
 RETIRE = """
 /* Whether memory is of an area of before the allocator; later ones have this flag. */
@@ -161,16 +119,13 @@ def files(tree):
     tree.add_new("mm/unmapped/execmem.c", counted)
     add_config(tree, KCONFIG)
     add_objects_if(tree, "UNMAPPED_EXECMEM", "execmem.o")
-    tree.insert_before("include/linux/unmapped.h",
-                       r"^#endif /\* _LINUX_UNMAPPED_H \*/$", HEADER)
+    header = "include/linux/unmapped.h"
+    tree.replace(header, r"^(bool pfn_unmapped\(unsigned long pfn\);\n\n)", "\\1" + HEADER)
+    tree.insert_before(header, r"^\n#endif /\* CONFIG_UNMAPPED_EXECMEM \*/$", STUBS)
 
 
 def vmalloc(tree):
     path = "mm/vmalloc.c"
-    tree.insert_before(path, r"^#include <linux/uio.h>$" if
-                       tree.has(path, r"^#include <linux/uio.h>$") else
-                       r"^#include <linux/uaccess.h>$", "#include <linux/unmapped.h>\n")
-    # Taken ...
     tree.insert_after(path, r"^\tpage_order = vm_area_page_order\(area\);$", """
 	/* Their permissions will change: pages without an alias, if there are. */
 	if (area->flags & VM_FLUSH_RESET_PERMS)
@@ -185,36 +140,6 @@ def vmalloc(tree):
                  "nr_small_pages - area->nr_pages,\n"
                  "\t\t\tarea->pages + area->nr_pages);",
                  within="__vmalloc_area_node")
-    # ... and given back.
-    reset = "vm_reset_perms" if tree.has(path, r"\bvm_reset_perms\(") else \
-        "vm_remove_mappings"
-    tree.replace(path, r"^\t\tif \(addr\) \{$",
-                 "\t\tif (addr && !pfn_unmapped(page_to_pfn(area->pages[i]))) {",
-                 within=reset)
-    tree.replace(path, r"^\t\tif \(page_address\(area->pages\[i\]\)\)$",
-                 "\t\tif (page_address(area->pages[i]) &&\n"
-                 "\t\t    !pfn_unmapped(page_to_pfn(area->pages[i])))",
-                 within="set_area_direct_map")
-    # Read by debuggers.
-    if tree.has(path, r"^static int aligned_vread\("):
-        tree.replace(path, r"^\t\t\tvoid \*map = kmap_atomic\(p\);$",
-                     "\t\t\tbool unmapped = pfn_unmapped(page_to_pfn(p));\n"
-                     "\t\t\tvoid *map = unmapped ? unmapped_map_local(p) :\n"
-                     "\t\t\t\t\t       kmap_local_page(p);\n",
-                     within="aligned_vread")
-        tree.replace(path, r"^\t\t\tkunmap_atomic\(map\);$",
-                     "\n\t\t\tif (unmapped)\n"
-                     "\t\t\t\tunmapped_unmap_local(map);\n"
-                     "\t\t\telse\n"
-                     "\t\t\t\tkunmap_local(map);", within="aligned_vread")
-    else:
-        tree.insert_before(path, r"^/\*\n(?: \*.*\n)+ \*/\nstatic size_t aligned_vread_iter\("
-                           if tree.has(path, r"^ \*/\nstatic size_t aligned_vread_iter\(")
-                           else r"^static size_t aligned_vread_iter\(", VREAD)
-        tree.replace(path, r"^\t\tif \(page\)$",
-                     "\t\tif (page && pfn_unmapped(page_to_pfn(page)))\n"
-                     "\t\t\tcopied = vread_unmapped(page, offset, length, iter);\n"
-                     "\t\telse if (page)", within="aligned_vread_iter")
 
 
 def retire(tree, path):
@@ -244,21 +169,12 @@ def code(tree):
         if not tree.has(path, r"\bVM_FLUSH_RESET_PERMS \|"):
             raise Error("%s: where does memory for modules come from?" % path)
         return
-    include = "#include <linux/unmapped.h>\n"
-    if tree.has(path, r"\bexecmem_set_direct_map_valid\("):
-        tree.insert_before(path, r"^#include <linux/vmalloc.h>$", include)
-        # The cache of executable memory, and how it ends.
+    if tree.has(path, r"\bexecmem_cache_populate_alloc\("):
+        # The cache of executable memory.
         tree.replace(path, r"= VM_ALLOW_HUGE_VMAP;$",
                      "= VM_ALLOW_HUGE_VMAP | unmapped_vm_flags();",
                      within="execmem_cache_populate_alloc")
-        tree.insert_before(path, r"^static int execmem_set_direct_map_valid\(", VALID)
         retire(tree, path)
-        tree.replace(path, r"\berr = set_direct_map_valid_noflush\(",
-                     "err = execmem_set_page_valid(", within="execmem_set_direct_map_valid")
-        tree.replace(path, r"^\t\tset_direct_map_valid_noflush\(",
-                     "\t\texecmem_set_page_valid(", within="execmem_set_direct_map_valid")
-    elif tree.has(path, r"set_direct_map"):
-        raise Error("%s: what does it do to the direct map?" % path)
     if not tree.has(path, r"^\tunsigned long vm_flags +?= VM_FLUSH_RESET_PERMS;$"):
         raise Error("%s: where does memory for code come from?" % path)
 
@@ -272,12 +188,3 @@ that the direct map does not have. Default: 1.
 """)
     code(tree)
     vmalloc(tree)
-    path = "arch/x86/mm/pat/set_memory.c"
-    tree.insert_after(path, r"^\tif \(!pfn_range_is_mapped\(cpa->pfn, cpa->pfn \+ 1\)\)\n"
-                      r"\t\treturn 0;$", """
-	/* What the direct map does not have: nothing to change, nor to split. */
-	if (pfn_unmapped(cpa->pfn))
-		return 0;
-""", within="cpa_process_alias")
-    tree.insert_before(path, r"^#include <linux/vmalloc.h>$",
-                       "#include <linux/unmapped.h>\n")
