@@ -253,9 +253,13 @@ def newest(tree, path):
                        within="kvm_gmem_mmap")
     gup = "mm/gup.c"
     tree.insert_after(gup, r'^#include "swap\.h"$', '#include "unmapped/page.h"\n')
-    tree.insert_before(gup, r"^\tif \(IS_ENABLED\(CONFIG_SECRETMEM\)\)$",
-                       "\t/* The mapping says no, by VM_IO, but is not here to be asked. */\n"
-                       "\tif (unmapped_owns(&folio->page))\n\t\treturn false;\n\n",
+    tree.replace(gup, r"^\tif \(!reject_file_backed && !check_secretmem\)$",
+                 "\tif (!reject_file_backed && !check_secretmem &&\n"
+                 "\t    !IS_ENABLED(CONFIG_UNMAPPED_ALLOC))",
+                 within="gup_fast_folio_allowed")
+    tree.insert_before(gup, r"^\t/\* The only remaining allowed file system is shmem\. \*/$",
+                       "\t/* Of a guest_memfd: its mapping says no, but is not here to be asked. */\n"
+                       "\tif (unmapped_owns(&folio->page))\n\t\treturn false;\n",
                        within="gup_fast_folio_allowed")
     tree.insert_before("Documentation/virt/kvm/api.rst",
                        r"^When the KVM MMU performs a PFN lookup to service a guest fault",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * KUnit tests of __GFP_UNMAPPED: pages of the usual calls that are unmapped, and
- * what an ordinary page costs beside them.
+ * what these cost, the same pages by the API, and ordinary ones.
  */
 #include <kunit/test.h>
 #include <linux/gfp.h>
@@ -131,7 +131,17 @@ static void atomic(struct kunit *test)
 
 #endif /* CONFIG_UNMAPPED_GFP */
 
-static void cost_of(struct kunit *test, gfp_t gfp, unsigned int order, const char *what)
+typedef struct page *(*alloc_fn)(gfp_t gfp, unsigned int order);
+typedef void (*free_fn)(struct page *page, unsigned int order);
+
+static struct page *by_page_allocator(gfp_t gfp, unsigned int order)
+{
+	return alloc_pages(gfp, order);
+}
+
+static __always_inline void cost_of(struct kunit *test, const char *what, gfp_t gfp,
+				    unsigned int order, alloc_fn alloc_pages_by,
+				    free_fn free_pages_by)
 {
 	u64 start, alloc = 0, free = 0, t;
 	struct page *page;
@@ -142,12 +152,12 @@ static void cost_of(struct kunit *test, gfp_t gfp, unsigned int order, const cha
 		if (i == ROUNDS)
 			alloc = free = 0;
 		start = get_cycles();
-		page = alloc_pages(gfp, order);
+		page = alloc_pages_by(gfp, order);
 		t = get_cycles();
 		alloc += t - start;
 		KUNIT_ASSERT_NOT_NULL(test, page);
 		start = get_cycles();
-		__free_pages(page, order);
+		free_pages_by(page, order);
 		free += get_cycles() - start;
 	}
 	kunit_info(test, "row alloc%s%u %llu\n", what, order, div_u64(alloc, ROUNDS));
@@ -156,12 +166,19 @@ static void cost_of(struct kunit *test, gfp_t gfp, unsigned int order, const cha
 
 static void cost(struct kunit *test)
 {
-	cost_of(test, GFP_KERNEL | __GFP_SKIP_ZERO, 0, "");
-	cost_of(test, GFP_KERNEL | __GFP_SKIP_ZERO, 3, "");
+	static const unsigned int orders[] = { 0, 3 };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(orders); i++) {
+		cost_of(test, "", GFP_KERNEL | __GFP_SKIP_ZERO, orders[i],
+			by_page_allocator, __free_pages);
+		cost_of(test, "-api", GFP_KERNEL | __GFP_ZERO, orders[i],
+			unmapped_pages_alloc, unmapped_pages_free);
 #ifdef CONFIG_UNMAPPED_GFP
-	cost_of(test, GFP_KERNEL | __GFP_UNMAPPED, 0, "-unmapped");
-	cost_of(test, GFP_KERNEL | __GFP_UNMAPPED, 3, "-unmapped");
+		cost_of(test, "-flag", GFP_KERNEL | __GFP_UNMAPPED, orders[i],
+			by_page_allocator, __free_pages);
 #endif
+	}
 }
 
 static struct kunit_case gfp_cases[] = {
