@@ -144,6 +144,19 @@ int program(unsigned int seed)
 	return fd;
 }
 
+bool program_is_code(int fd)
+{
+	struct bpf_prog_info info = {};
+	union bpf_attr attr = {};
+
+	attr.info.bpf_fd = fd;
+	attr.info.info = (uintptr_t)&info;
+	attr.info.info_len = sizeof(info);
+	if (bpf(BPF_OBJ_GET_INFO_BY_FD, &attr))
+		die("a BPF program");
+	return info.jited_prog_len;
+}
+
 int program_fds[PROGRAMS];
 
 void all_programs(bool in)

@@ -43,6 +43,8 @@ extern int program_fds[PROGRAMS];
 /* A program of its own for each @seed, which returns 0; its descriptor. */
 int program(unsigned int seed);
 int program_try(unsigned int seed); /* or -1 and errno */
+/* Whether the JIT has made code of it; without memory it is left to the interpreter. */
+bool program_is_code(int fd);
 
 /* @code: PROGRAM_BYTES, receives what the JIT has made. @at: where that is. */
 size_t program_code(int fd, uint8_t *code, uint64_t *at);

@@ -17,6 +17,7 @@
 #define BYTES_MOST    (2 * BLOCK)
 #define MODULES_MOST  3 /* at a time */
 #define PROGRAMS_MOST 24
+#define INTERPRETED   255 /* among exit codes that are errno's */
 
 bool insiders(void)
 {
@@ -169,19 +170,49 @@ int insider_modules(unsigned int *seed)
 	return remove_modules() ? -EBUSY : err;
 }
 
+/* Return: 0, an errno, or INTERPRETED. */
+static int load_programs(unsigned int *seed)
+{
+	int i, fd, most = 1 + rand_r(seed) % PROGRAMS_MOST, result = 0;
+
+	for (i = 0; i < most; i++) {
+		fd = program_try(rand_r(seed));
+		/* 524 is what bpf(2) of 6.1 says without memory. */
+		if (fd < 0)
+			return errno == 524 ? ENOMEM : errno;
+		if (!program_is_code(fd))
+			result = INTERPRETED;
+	}
+	return result;
+}
+
+/*
+ * A child has them, and ends by itself or is killed while it does, but not while it
+ * loads one: then the JIT has no memory.
+ */
 int insider_programs(unsigned int *seed)
 {
-	int fds[PROGRAMS_MOST], nr, most = 1 + rand_r(seed) % PROGRAMS_MOST, err = 0;
+	int status, result;
+	pid_t pid = fork();
 
-	for (nr = 0; nr < most; nr++) {
-		fds[nr] = program_try(rand_r(seed));
-		if (fds[nr] < 0) {
-			err = -errno;
-			break;
-		}
+	if (pid < 0)
+		return -errno;
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		result = load_programs(seed);
+		if (result)
+			_exit(result);
+		raise(SIGSTOP);
+		_exit(0);
 	}
-	while (nr--)
-		close(fds[nr]);
-	/* What bpf(2) of 6.1 says without memory. */
-	return err == -524 ? -ENOMEM : err;
+	waitpid(pid, &status, WUNTRACED);
+	if (WIFSTOPPED(status)) {
+		kill(pid, rand_r(seed) % 2 ? SIGKILL : SIGCONT);
+		waitpid(pid, &status, 0);
+		return 0;
+	}
+	if (!WIFEXITED(status)) /* the OOM killer's */
+		return -ENOMEM;
+	result = WEXITSTATUS(status);
+	return result == INTERPRETED ? 1 : -result;
 }

@@ -13,7 +13,8 @@ bool insiders(void);
 
 /*
  * Some that come, are used and go.  Return: 0; -errno, which is -EIO where the content
- * of memory is not what it should be.
+ * of memory is not what it should be; and of programs 1, where the JIT had no memory
+ * for one.  The kernel makes such a one read-only, in the direct map, too, and splits it.
  */
 int insider_secrets(unsigned int *seed);
 int insider_modules(unsigned int *seed);
