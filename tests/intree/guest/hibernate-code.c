@@ -153,7 +153,8 @@ int main(int argc, char **argv)
 	leave_behind();
 	all(true);
 	/* What a module needs at its start only is freed by a worker. */
-	for (i = 0; i < 300 && um_stat("pages_to_save") != um_stat("pages_allocated"); i++)
+	for (i = 0; i < 300 && um_stat("pages_to_save") != um_stat("pages_allocated");
+	     i++)
 		usleep(100000);
 	ok(um_stat("pages_to_save") > pages &&
 		   um_stat("pages_to_save") == um_stat("pages_allocated"),
