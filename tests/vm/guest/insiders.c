@@ -188,7 +188,8 @@ static int load_programs(unsigned int *seed)
 
 /*
  * A child has them, and ends by itself or is killed while it does, but not while it
- * loads one: then the JIT has no memory.
+ * loads one: who is being killed is refused memory early, and the JIT may be left
+ * without.
  */
 int insider_programs(unsigned int *seed)
 {
