@@ -53,6 +53,12 @@ static inline struct folio *unmapped_user_folio(gfp_t gfp, unsigned int order)
 		return NULL;
 	return __unmapped_user_folio(gfp);
 }
+
+/* Then the number of pages in use never stands still. */
+static inline bool unmapped_serves_programs(void)
+{
+	return static_branch_unlikely(&unmapped_xpfo_key);
+}
 #endif
 
 """
@@ -61,6 +67,11 @@ NONE = """
 static inline struct folio *unmapped_user_folio(gfp_t gfp, unsigned int order)
 {
 	return NULL;
+}
+
+static inline bool unmapped_serves_programs(void)
+{
+	return false;
 }
 #endif
 
@@ -82,6 +93,11 @@ FIRST = """	folio = unmapped_user_folio(gfp, order);
 	if (folio)
 		return folio;
 
+"""
+
+# The tests that count pages.
+SKIP = """	if (unmapped_serves_programs())
+		kunit_skip(test, "programs take and free pages all the time");
 """
 
 
@@ -107,6 +123,11 @@ CONFIG_UNMAPPED_XPFO. Default: 1.
                  "\t\t    !unmapped_is_absent(mr->pages[0])) {")
     tree.insert_after(path, r"^#include <linux/io_uring_types.h>$", "#include <linux/unmapped.h>\n")
     tree.insert_before("include/linux/unmapped.h", r"^#endif /\* _LINUX_UNMAPPED_H \*/$", UNMAPPED_H)
+    tree.insert_before("mm/unmapped/unmapped_kunit.c", r"^\tunmapped_put_page_enable\(\);$", SKIP,
+                       within="freed_by_reference")
+    path = "mm/unmapped/dma_kunit.c"
+    tree.insert_after(path, r'^#include "image.h"$', '#include "page.h"\n')
+    tree.insert_before(path, r"^\tpdev = platform_device_register_simple\(", SKIP, within="device_init")
     tree.add_new("mm/unmapped/xpfo.c")
     add_objects_if(tree, "UNMAPPED_XPFO", "xpfo.o")
     add_config(tree, KCONFIG)

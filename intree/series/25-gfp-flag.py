@@ -39,8 +39,8 @@ config UNMAPPED_GFP_KUNIT_TEST
 	default KUNIT_ALL_TESTS
 	help
 	  Tests pages that were asked for by __GFP_UNMAPPED, if there is the
-	  flag, and says in the log what an ordinary page costs, with the flag
-	  and without.
+	  flag, and says in the log what a page costs: an ordinary one, one by
+	  the flag, and one by the calls of <linux/unmapped.h>.
 
 	  If unsure, say N.
 """

@@ -197,6 +197,8 @@ static int gfp_init(struct kunit *test)
 {
 	if (!unmapped_allocator.caches)
 		kunit_skip(test, "the allocator is not used here");
+	if (unmapped_serves_programs())
+		kunit_skip(test, "programs take and free pages all the time");
 	return 0;
 }
 
