@@ -130,25 +130,12 @@ static bool cpu_has(const char *flag)
 	return has;
 }
 
-static double clear_cost(void)
+static uint64_t clear_pages(uint8_t *p, int n, bool erms)
 {
-	enum { N = 256 };
-	bool erms = cpu_has("erms");
-	uint64_t start;
-	uint8_t *p;
+	uint64_t start = tsc();
 	int i;
 
-	p = mmap(NULL, N * PAGE, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (p == MAP_FAILED)
-		fail("mmap");
-	if (!erms && !cpu_has("rep_good")) {
-		printf("error this CPU clears pages in a way not known here\n");
-		exit(1);
-	}
-	touch(p, N * PAGE);
-	start = tsc();
-	for (i = 0; i < N; i++) {
+	for (i = 0; i < n; i++) {
 		void *to = p + i * PAGE;
 		unsigned long count = erms ? PAGE : PAGE / 8;
 
@@ -163,9 +150,34 @@ static double clear_cost(void)
 				     : "a"(0)
 				     : "memory");
 	}
-	start = tsc() - start;
+	return tsc() - start;
+}
+
+/* The least of some rounds: one takes a millisecond, and has a timer's interrupt. */
+static double clear_cost(void)
+{
+	enum { N = 256, ROUNDS = 5 };
+	bool erms = cpu_has("erms");
+	uint64_t took, least = UINT64_MAX;
+	uint8_t *p;
+	int i;
+
+	p = mmap(NULL, N * PAGE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (p == MAP_FAILED)
+		fail("mmap");
+	if (!erms && !cpu_has("rep_good")) {
+		printf("error this CPU clears pages in a way not known here\n");
+		exit(1);
+	}
+	touch(p, N * PAGE);
+	for (i = 0; i < ROUNDS; i++) {
+		took = clear_pages(p, N, erms);
+		if (took < least)
+			least = took;
+	}
 	munmap(p, N * PAGE);
-	return (double)start / N;
+	return (double)least / N;
 }
 
 static void arm_probes(void)
@@ -176,7 +188,7 @@ static void arm_probes(void)
 
 	for (i = 0; i < ARRAY_SIZE(probes); i++) {
 		snprintf(line, sizeof(line), "p:flushes/%s %s", probes[i], probes[i]);
-		err = file_write(TRACEFS "kprobe_events", line);
+		err = file_append(TRACEFS "kprobe_events", line);
 		if (!i || !err) {
 			errno = -err;
 			if (err)
@@ -386,6 +398,10 @@ int main(int argc, char **argv)
 	printf("splits.2m %ld\nsplits.1g %ld\n", after.splits2m - before.splits2m,
 	       after.splits1g - before.splits1g);
 	if (counting) {
+		/* Each kind has some, however few. */
+		errno = ENODATA;
+		if (!flushed)
+			fail("flushes");
 		printf("flushes %ld\n", flushed);
 	} else {
 		printf("touch %.0f\nfree %.0f\nclear %.0f\n", (double)touch_cost / PAGES,

@@ -145,18 +145,28 @@ long file_number(const char *path)
 	return value;
 }
 
-int file_write(const char *path, const char *text)
+static int put(const char *path, const char *text, int flag)
 {
 	ssize_t len = strlen(text);
 	int fd, err = 0;
 
-	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	fd = open(path, O_WRONLY | flag | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	if (write(fd, text, len) != len)
 		err = errno ? -errno : -EIO;
 	close(fd);
 	return err;
+}
+
+int file_write(const char *path, const char *text)
+{
+	return put(path, text, O_TRUNC);
+}
+
+int file_append(const char *path, const char *text)
+{
+	return put(path, text, O_APPEND);
 }
 
 long meminfo(const char *key)

@@ -45,7 +45,9 @@ bool ok_errno(long got, int want, const char *fmt, ...)
 /* The number behind @key in a file of "key value" or "key: value" lines. */
 long file_value(const char *path, const char *key); /* -1: no such key */
 long file_number(const char *path);		    /* its first number */
-int file_write(const char *path, const char *text); /* as echo does; 0 or -errno */
+/* As echo does with > and with >>; 0 or -errno. */
+int file_write(const char *path, const char *text);
+int file_append(const char *path, const char *text);
 
 long meminfo(const char *key); /* kB */
 /*
