@@ -362,11 +362,15 @@ class Shape:
 class Boot:
     """One run of a virtual machine; iterate over lines() for its verdict."""
 
+    # Before it is started, however it was made.
+    starts = 0
+    proc = None
+    monitor = None
+    disk = None
+
     def __init__(self, name, shape, tests, modules=None, env=None,
                  version="6.1", flavour="cloud"):
         self.shape = shape
-        self.proc = None
-        self.monitor = None
         number = 1
         while True:
             tag = name if number == 1 else "%s.%d" % (name, number)
@@ -376,8 +380,6 @@ class Boot:
             except BlockingIOError:
                 number += 1
         self.dir = os.path.join(BUILD, tag)
-        self.starts = 0
-        self.disk = None
         if shape.disk:
             self.disk = os.path.join(self.dir, "disk")
             with open(self.disk, "w") as f:
